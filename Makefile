@@ -1,0 +1,41 @@
+# Two commands are all a newcomer needs: `make train` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
+SOURCES := sb3_ddpg_custom wrappers cli zoo_configs tests benchmarks
+
+.PHONY: train test format lint type check clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(PIP) install --quiet -c constraints.txt -e ".[test]"
+	touch $@
+
+train: $(VENV)/.installed  ## install, train Pendulum-v1, evaluate the result
+	$(BIN)/ddpg train pendulum --seed 0
+	$(BIN)/ddpg evaluate --checkpoint "$$(ls -td runs/Pendulum-v1/*/ | head -n 1)"
+
+test: $(VENV)/.installed-test  ## install the test extra and run the tests
+	$(BIN)/python -m pytest
+
+format: $(VENV)/.installed-test  ## rewrite the sources in the house format
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+
+type: $(VENV)/.installed-test
+	$(BIN)/mypy
+	$(BIN)/mypy tests
+
+check: lint type test  ## everything CI runs
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""One YAML file of hyper-parameters per environment alias, in rl_zoo3's format."""
