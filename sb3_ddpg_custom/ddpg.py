@@ -1,0 +1,255 @@
+"""Deep deterministic policy gradient as an SB3 algorithm."""
+
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy, ContinuousCritic
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.utils import FloatSchedule, update_learning_rate
+from stable_baselines3.td3.policies import Actor, CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
+
+from sb3_ddpg_custom.episode_curves import EpisodeCurves
+from sb3_ddpg_custom.exploration import report_progress
+from sb3_ddpg_custom.policies import initialise_outputs
+from sb3_ddpg_custom.replay_buffer import ReplayBuffer
+from sb3_ddpg_custom.updates import Update, UpdateName, UpdateStatistics, make_update
+
+SelfDDPG = TypeVar("SelfDDPG", bound="DDPG")
+
+
+class DDPG(OffPolicyAlgorithm):
+    """Deep deterministic policy gradient (Lillicrap et al. 2016, arXiv 1509.02971).
+
+    Takes every argument of SB3's ``DDPG`` under the same name and with the same default; those behind the star are
+    its own. SB3 documents the shared ones.
+
+    >>> from sb3_ddpg_custom import DDPG
+    >>> model = DDPG("MlpPolicy", "Pendulum-v1", critic_learning_rate=2e-3, seed=0).learn(150)
+    >>> model.num_timesteps
+    150
+
+    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"``, ``"MultiInputPolicy"`` or a subclass of SB3's ``TD3Policy``
+    :param env: environment or its id; its action space must be a bounded Box
+    :param learning_rate: Adam's step size, a number or a function of the remaining progress (1 to 0)
+    :param buffer_size: transitions kept
+    :param learning_starts: env steps of uniformly random actions before the first update
+    :param batch_size: transitions per update
+    :param tau: fraction of the online networks that enters the targets after each update
+    :param gamma: discount factor per env step
+    :param train_freq: env steps (of all envs at once) between trainings, or ``(n, "step")``, ``(n, "episode")``
+    :param gradient_steps: updates per training; -1 for as many as there were transitions
+    :param action_noise: exploration noise in [-1, 1]
+    :param replay_buffer_class: None takes :class:`sb3_ddpg_custom.ReplayBuffer`, or SB3's own where ``n_steps`` or
+        ``optimize_memory_usage`` needs it
+    :param replay_buffer_kwargs: keywords for the replay buffer
+    :param optimize_memory_usage: SB3's memory saving replay buffer
+    :param n_steps: length of the returns; above 1 SB3's n-step replay buffer
+    :param tensorboard_log: folder for TensorBoard's files
+    :param policy_kwargs: keywords for the policy
+    :param verbose: 0 silent, 1 messages and logs, 2 more
+    :param seed: seed of Python, NumPy, torch, the env and the action space
+    :param device: torch device
+    :param _init_setup_model: build the networks at once
+    :param stats_window_size: episodes over which ``rollout/*`` averages
+    :param critic_learning_rate: the critic's step size, a number or a schedule; None takes ``learning_rate``
+    :param critic_weight_decay: L2 penalty on the critic (the paper's is 1e-2): adds decay · w to each gradient
+    :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
+    :param output_init: bound of the uniform initialisation of the output layers (the paper's is 3e-3); None for torch's
+    :param update: how gradients are computed, see :func:`sb3_ddpg_custom.updates.make_update`
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": MlpPolicy,
+        "CnnPolicy": CnnPolicy,
+        "MultiInputPolicy": MultiInputPolicy,
+    }
+    policy: TD3Policy
+    actor: Actor
+    actor_target: Actor
+    critic: ContinuousCritic
+    critic_target: ContinuousCritic
+
+    def __init__(
+        self,
+        policy: str | type[TD3Policy],
+        env: GymEnv | str,
+        learning_rate: float | Schedule = 1e-3,
+        buffer_size: int = 1_000_000,
+        learning_starts: int = 100,
+        batch_size: int = 256,
+        tau: float = 0.005,
+        gamma: float = 0.99,
+        train_freq: int | tuple[int, str] = 1,
+        gradient_steps: int = 1,
+        action_noise: ActionNoise | None = None,
+        replay_buffer_class: type[SB3ReplayBuffer] | None = None,
+        replay_buffer_kwargs: dict[str, Any] | None = None,
+        optimize_memory_usage: bool = False,
+        n_steps: int = 1,
+        tensorboard_log: str | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: th.device | str = "auto",
+        _init_setup_model: bool = True,
+        *,
+        stats_window_size: int = 100,
+        critic_learning_rate: float | Schedule | None = None,
+        critic_weight_decay: float = 0.0,
+        max_grad_norm: float | None = None,
+        output_init: float | None = None,
+        update: UpdateName = "auto",
+    ) -> None:
+        super().__init__(
+            policy=policy,
+            env=env,
+            learning_rate=learning_rate,
+            buffer_size=buffer_size,
+            learning_starts=learning_starts,
+            batch_size=batch_size,
+            tau=tau,
+            gamma=gamma,
+            train_freq=train_freq,
+            gradient_steps=gradient_steps,
+            action_noise=action_noise,
+            replay_buffer_class=replay_buffer_class,
+            replay_buffer_kwargs=replay_buffer_kwargs,
+            optimize_memory_usage=optimize_memory_usage,
+            n_steps=n_steps,
+            # DDPG has one critic, while SB3's policy would build TD3's two.
+            policy_kwargs={"n_critics": 1, **(policy_kwargs or {})},
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            verbose=verbose,
+            device=device,
+            seed=seed,
+            sde_support=False,
+            supported_action_spaces=(spaces.Box,),
+            support_multi_env=True,
+        )
+        self.critic_learning_rate = critic_learning_rate
+        self.critic_weight_decay = critic_weight_decay
+        self.max_grad_norm = max_grad_norm
+        self.output_init = output_init
+        self.update: UpdateName = update
+        self.last_update: UpdateStatistics | None = None
+        self._curves: EpisodeCurves | None = None
+        if _init_setup_model:
+            self._setup_model()
+
+    def _setup_model(self) -> None:
+        if self.replay_buffer_class is None and self.n_steps == 1 and not self.optimize_memory_usage:
+            self.replay_buffer_class = ReplayBuffer
+        super()._setup_model()
+        self.actor, self.actor_target = self.policy.actor, self.policy.actor_target
+        self.critic, self.critic_target = self.policy.critic, self.policy.critic_target
+        if self.output_init is not None:
+            initialise_outputs(self.policy, self.output_init)
+        self._update: Update = make_update(self.update, self.policy, tau=self.tau, max_grad_norm=self.max_grad_norm)
+
+    def _setup_lr_schedule(self) -> None:
+        super()._setup_lr_schedule()
+        separate = self.critic_learning_rate
+        self.critic_lr_schedule = self.lr_schedule if separate is None else FloatSchedule(separate)
+
+    def train(self, gradient_steps: int, batch_size: int = 100) -> None:
+        """Update the networks from the replay buffer.
+
+        :param gradient_steps: number of updates
+        :param batch_size: transitions per update
+        """
+        self.policy.set_training_mode(True)
+        self._set_optimizer_options()
+        statistics = []
+        for _ in range(gradient_steps):
+            batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)  # type: ignore[union-attr]
+            statistics.append(th.stack(self._update(batch, self.gamma)))
+        self._n_updates += gradient_steps
+        self._log_updates(th.stack(statistics))
+
+    def _set_optimizer_options(self) -> None:
+        """Bring learning rates and weight decay up to date: SB3 loads old ones with a zip, and knows one rate only."""
+        self._update_learning_rate(self.actor.optimizer)
+        critic_learning_rate = self.critic_lr_schedule(self._current_progress_remaining)
+        update_learning_rate(self.critic.optimizer, critic_learning_rate)
+        if self.critic_learning_rate is not None:
+            self.logger.record("train/critic_learning_rate", critic_learning_rate)
+        for group in self.critic.optimizer.param_groups:
+            group["weight_decay"] = self.critic_weight_decay
+
+    def _log_updates(self, statistics: th.Tensor) -> None:
+        """Log the updates of one ``train()``.
+
+        :param statistics: (gradient_steps, number of statistics); reading them here waits for the device, once
+        """
+        rows = statistics.cpu().numpy()
+        mean = UpdateStatistics(*rows.mean(axis=0))
+        self.last_update = mean._replace(q_max=rows[:, UpdateStatistics._fields.index("q_max")].max())
+        if self._curves is not None:
+            self._curves.add_updates(float(mean.q_mean) * len(rows), len(rows))
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        for name, value in self.last_update._asdict().items():
+            self.logger.record(f"train/{name}", value)
+
+    def _setup_learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        reset_num_timesteps: bool = True,
+        tb_log_name: str = "run",
+        progress_bar: bool = False,
+    ) -> tuple[int, BaseCallback]:
+        prepared = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
+        env = self.get_env()
+        if env is not None and (self._curves is None or self._curves.env is not env or reset_num_timesteps):
+            self._curves = EpisodeCurves(env)
+        return prepared
+
+    def learn(
+        self: SelfDDPG,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 4,
+        tb_log_name: str = "DDPG",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> SelfDDPG:
+        """Train; see SB3's ``OffPolicyAlgorithm.learn``.
+
+        :param total_timesteps: env steps, over all envs
+        :param callback: SB3 callback or list of callbacks
+        :param log_interval: episodes between two logs
+        :param tb_log_name: name of the run in TensorBoard
+        :param reset_num_timesteps: start counting at 0, or go on
+        :param progress_bar: show SB3's progress bar
+        :return: self
+        """
+        return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
+
+    def _sample_action(
+        self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        if action_noise is not None:
+            report_progress(action_noise, 1.0 - self.num_timesteps / self._total_timesteps, self._episode_num)
+        return super()._sample_action(learning_starts, action_noise, n_envs)
+
+    def _update_info_buffer(self, infos: list[dict[str, Any]], dones: NDArray[np.bool_] | None = None) -> None:
+        super()._update_info_buffer(infos, dones)
+        # The rollout loop has counted neither these episodes nor their training yet, so their curves end here.
+        if dones is not None and dones.any() and self._curves is not None:
+            self._curves.publish(dones, infos, self.logger, self._episode_num)
+
+    def _excluded_save_params(self) -> list[str]:
+        parts_of_policy = ["actor", "actor_target", "critic", "critic_target"]
+        rebuilt = ["_update", "_curves", "last_update", "critic_lr_schedule"]
+        return [*super()._excluded_save_params(), *parts_of_policy, *rebuilt]
+
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        return ["policy", "actor.optimizer", "critic.optimizer"], []

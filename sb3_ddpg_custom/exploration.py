@@ -1,0 +1,128 @@
+"""Exploration noise that Stable-Baselines3 lacks: noise whose scale follows the training.
+
+SB3 calls a noise without arguments, so a noise that depends on the training's progress has to be told:
+``DDPG`` calls :meth:`ProgressNoise.set_progress` before each action. Another algorithm can do the same from a callback.
+All values are in the normalised action space [-1, 1]: 0.1 is 0.2 N·m on Pendulum, whose torque ends at 2 N·m.
+"""
+
+from abc import abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
+
+
+class ProgressNoise(ActionNoise):
+    """Noise that is told how far the training is."""
+
+    @abstractmethod
+    def set_progress(self, progress_remaining: float, episode: int) -> None:
+        """Take notice of the training's progress.
+
+        :param progress_remaining: 1 at the start of the training, 0 at its end
+        :param episode: number of episodes finished so far, over all envs
+        """
+
+
+class ScaledActionNoise(ProgressNoise):
+    """Another noise, times a scale that ``set_progress`` moves.
+
+    :param noise: the noise at scale 1, for example SB3's ``NormalActionNoise``
+    """
+
+    def __init__(self, noise: ActionNoise) -> None:
+        super().__init__()
+        self.noise = noise
+        self.scale = 1.0
+
+    def __call__(self) -> NDArray[np.floating]:
+        """Draw from the noise and scale it."""
+        noise: NDArray[np.floating] = self.noise()
+        return np.asarray(self.scale * noise, dtype=noise.dtype)
+
+    def reset(self) -> None:
+        """Begin a new episode."""
+        self.noise.reset()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.noise!r}, scale={self.scale})"
+
+
+class AnnealedActionNoise(ScaledActionNoise):
+    """Noise that shrinks linearly with the remaining training steps, from its full size to nothing.
+
+    >>> import numpy as np
+    >>> from stable_baselines3.common.noise import NormalActionNoise
+    >>> noise = AnnealedActionNoise(NormalActionNoise(np.zeros(1), 0.2 * np.ones(1)))
+    >>> noise.set_progress(0.25, episode=7)
+    >>> noise.scale
+    0.25
+
+    :param noise: noise at the start of the training
+    """
+
+    def set_progress(self, progress_remaining: float, episode: int) -> None:  # noqa: ARG002
+        """Move the scale; see :meth:`ProgressNoise.set_progress`."""
+        # Several envs step at once, so the last step can end behind the training's total.
+        self.scale = max(progress_remaining, 0.0)
+
+
+class EpisodeScaledActionNoise(ScaledActionNoise):
+    """Noise whose scale is 1 / (1 + episode): the schedule of the notes.
+
+    >>> import numpy as np
+    >>> from stable_baselines3.common.noise import NormalActionNoise
+    >>> noise = EpisodeScaledActionNoise(NormalActionNoise(np.zeros(1), np.ones(1)))
+    >>> noise.set_progress(0.9, episode=3)
+    >>> noise.scale
+    0.25
+
+    :param noise: noise of the first episode (number 0)
+    """
+
+    def set_progress(self, progress_remaining: float, episode: int) -> None:  # noqa: ARG002
+        """Move the scale; see :meth:`ProgressNoise.set_progress`."""
+        self.scale = 1.0 / (1.0 + episode)
+
+
+class EpisodeBias(EpisodeScaledActionNoise):
+    """Constant push of bias / (1 + episode) on every action: what the notes did literally.
+
+    It is no noise: it is deterministic and pushes every action component upwards. Offered to reproduce the notes.
+
+    >>> push = EpisodeBias(action_dim=1, bias=0.5)
+    >>> push.set_progress(0.9, episode=4)
+    >>> push()
+    array([0.1], dtype=float32)
+
+    :param action_dim: number of action components
+    :param bias: push during the first episode
+    """
+
+    def __init__(self, action_dim: int, bias: float = 1.0) -> None:
+        super().__init__(_Constant(np.full(action_dim, bias, dtype=np.float32)))
+
+
+class _Constant(ActionNoise):
+    def __init__(self, value: NDArray[np.float32]) -> None:
+        super().__init__()
+        self.value = value
+
+    def __call__(self) -> NDArray[np.float32]:
+        return self.value
+
+    def __repr__(self) -> str:
+        return f"constant {self.value}"
+
+
+def report_progress(noise: ActionNoise | None, progress_remaining: float, episode: int) -> None:
+    """Tell a noise how far the training is, where it wants to know; also each copy that several envs have.
+
+    :param noise: any SB3 action noise, or None
+    :param progress_remaining: 1 at the start of the training, 0 at its end
+    :param episode: number of episodes finished so far, over all envs
+    """
+    noises = noise.noises if isinstance(noise, VectorizedActionNoise) else [noise]
+    for one in noises:
+        if isinstance(one, ProgressNoise):
+            one.set_progress(progress_remaining, episode)

@@ -1,0 +1,96 @@
+"""The update for any policy: the equations of ``losses.py``, differentiated by torch."""
+
+from collections.abc import Iterable
+from functools import reduce
+
+import torch as th
+from stable_baselines3.common.utils import get_parameters_by_name, polyak_update
+from stable_baselines3.td3.policies import TD3Policy
+
+from sb3_ddpg_custom.losses import (
+    action_gradients,
+    actor_loss,
+    critic_loss,
+    deterministic_policy_gradient,
+    td_target,
+)
+from sb3_ddpg_custom.updates.interface import Batch, UpdateStatistics
+
+
+class AutogradUpdate:
+    """Critic step, actor step, Polyak averaging; see :class:`sb3_ddpg_custom.updates.Update`.
+
+    :param policy: actor, critic, their targets and optimisers
+    :param tau: fraction of the online networks that enters the targets after each update
+    :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
+    """
+
+    def __init__(self, policy: TD3Policy, *, tau: float, max_grad_norm: float | None = None) -> None:
+        self.policy = policy
+        self.tau = tau
+        self.max_grad_norm = max_grad_norm
+        self.has_running_statistics = any("running_" in name for name, _ in policy.named_buffers())
+
+    def __call__(self, batch: Batch, gamma: float) -> UpdateStatistics:
+        """Change the networks once; see :meth:`sb3_ddpg_custom.updates.Update.__call__`."""
+        loss_q, q_values, targets, grad_norm_critic = self._critic_step(batch, gamma)
+        loss_mu, grad_norm_actor = self._actor_step(batch)
+        self._update_targets()
+        with th.no_grad():
+            return UpdateStatistics(
+                critic_loss=loss_q.detach(),
+                actor_loss=loss_mu.detach(),
+                q_mean=q_values.mean(),
+                q_max=q_values.max(),
+                td_error=(q_values - targets).abs().mean(),
+                grad_norm_critic=grad_norm_critic,
+                grad_norm_actor=grad_norm_actor,
+            )
+
+    def _critic_step(self, batch: Batch, gamma: float) -> tuple[th.Tensor, th.Tensor, th.Tensor, th.Tensor]:
+        policy = self.policy
+        with th.no_grad():
+            next_actions = policy.actor_target(batch.next_observations)
+            next_q_values = policy.critic_target(batch.next_observations, next_actions)
+            # DDPG has one critic; with several (policy_kwargs n_critics) the most cautious one counts, as in SB3.
+            next_q = th.cat(next_q_values, dim=1).min(dim=1, keepdim=True).values
+            targets = td_target(
+                batch.rewards, batch.dones, next_q, gamma if batch.discounts is None else batch.discounts
+            )
+        q_values = policy.critic(batch.observations, batch.actions)
+        loss = reduce(th.add, [critic_loss(q, targets) for q in q_values])
+        policy.critic.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        grad_norm = self._clip(policy.critic.parameters())
+        policy.critic.optimizer.step()
+        return loss, q_values[0].detach(), targets, grad_norm
+
+    def _actor_step(self, batch: Batch) -> tuple[th.Tensor, th.Tensor]:
+        policy = self.policy
+        actions = policy.actor(batch.observations)
+        q_values = policy.critic.q1_forward(batch.observations, actions)  # type: ignore[arg-type]  # SB3 means dicts too
+        parameters = [parameter for parameter in policy.actor.parameters() if parameter.requires_grad]
+        ascent = deterministic_policy_gradient(actions, action_gradients(q_values, actions), parameters)
+        policy.actor.optimizer.zero_grad()
+        for parameter, gradient in zip(parameters, ascent, strict=True):
+            # optimisers descend
+            parameter.grad = None if gradient is None else -gradient
+        grad_norm = self._clip(parameters)
+        policy.actor.optimizer.step()
+        return actor_loss(q_values), grad_norm
+
+    def _clip(self, parameters: Iterable[th.Tensor]) -> th.Tensor:
+        parameters = list(parameters)
+        norm = th.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if self.max_grad_norm is not None:
+            th.nn.utils.clip_grads_with_norm_(parameters, self.max_grad_norm, norm)
+        return norm
+
+    def _update_targets(self) -> None:
+        policy = self.policy
+        for online, target in ((policy.critic, policy.critic_target), (policy.actor, policy.actor_target)):
+            polyak_update(online.parameters(), target.parameters(), self.tau)
+            if self.has_running_statistics:
+                # Polyak averaging sees parameters only; batch norm's statistics are copied as they are.
+                statistics = get_parameters_by_name(online, ["running_"])
+                polyak_update(statistics, get_parameters_by_name(target, ["running_"]), 1.0)

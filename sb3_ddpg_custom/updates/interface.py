@@ -1,0 +1,43 @@
+"""What every way of computing an update takes and gives."""
+
+from typing import NamedTuple, Protocol
+
+import torch as th
+from stable_baselines3.common.type_aliases import DictReplayBufferSamples, ReplayBufferSamples
+
+Batch = ReplayBufferSamples | DictReplayBufferSamples
+
+
+class UpdateStatistics(NamedTuple):
+    """What one update saw: scalars that stay tensors on the device until somebody reads them.
+
+    :param critic_loss: mean squared TD error, summed over the critics
+    :param actor_loss: -mean Q(s, μ(s)), before the actor's step
+    :param q_mean: mean Q(s, a) of the batch, before the critic's step
+    :param q_max: largest Q(s, a) of the batch, before the critic's step
+    :param td_error: mean |Q(s, a) - y|
+    :param grad_norm_critic: L2 norm of the critic's gradient, before clipping
+    :param grad_norm_actor: L2 norm of the actor's gradient, before clipping
+    """
+
+    critic_loss: th.Tensor
+    actor_loss: th.Tensor
+    q_mean: th.Tensor
+    q_max: th.Tensor
+    td_error: th.Tensor
+    grad_norm_critic: th.Tensor
+    grad_norm_actor: th.Tensor
+
+
+class Update(Protocol):
+    """One DDPG update: critic step, actor step, target networks."""
+
+    def __call__(self, batch: Batch, gamma: float) -> UpdateStatistics:
+        """Change the networks once.
+
+        :param batch: ``observations`` and ``next_observations`` (batch, …) as the policy's networks take them,
+            ``actions`` (batch, action_dim) in [-1, 1], ``rewards`` and ``dones`` (batch, 1), where ``dones`` is
+            SB3's name for "terminated, and not by a time limit", ``discounts`` (batch, 1) or None
+        :param gamma: discount factor where ``batch.discounts`` is None
+        """
+        ...
