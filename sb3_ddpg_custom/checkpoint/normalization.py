@@ -1,0 +1,63 @@
+"""The statistics of SB3's ``VecNormalize`` as plain arrays: SB3 itself would pickle them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+
+_OPTIONS = ("clip_obs", "clip_reward", "gamma", "epsilon", "norm_obs", "norm_reward")
+
+
+def to_arrays(env: VecNormalize) -> dict[str, NDArray[Any]]:
+    """Copy the options and running statistics.
+
+    :param env: wrapper to copy from
+    :return: arrays that ``np.savez`` stores without pickling
+    """
+    arrays = {name: np.asarray(getattr(env, name)) for name in _OPTIONS}
+    if env.norm_obs_keys is not None:
+        arrays["norm_obs_keys"] = np.asarray(env.norm_obs_keys)
+    for prefix, statistics in _statistics(env).items():
+        arrays |= {
+            f"{prefix}.mean": np.asarray(statistics.mean),
+            f"{prefix}.var": np.asarray(statistics.var),
+            f"{prefix}.count": np.asarray(statistics.count),
+        }
+    return arrays
+
+
+def normalize_like(arrays: Mapping[str, NDArray[Any]], env: VecEnv) -> VecNormalize:
+    """Wrap an env as the checkpoint's was, for evaluation: statistics stand still, rewards stay as they are.
+
+    :param arrays: what :func:`to_arrays` gave
+    :param env: env with the same observation space
+    :raises ValueError: if the arrays do not fit the env
+    """
+    keys = [str(key) for key in arrays["norm_obs_keys"]] if "norm_obs_keys" in arrays else None
+    if keys is not None and not isinstance(env.observation_space, spaces.Dict):
+        raise ValueError("the checkpoint normalises parts of a Dict observation, but this env has a plain one")
+    options: dict[str, Any] = {name: arrays[name].item() for name in _OPTIONS}
+    wrapped = VecNormalize(env, training=False, norm_obs_keys=keys, **options | {"norm_reward": False})
+    for prefix, statistics in _statistics(wrapped).items():
+        mean, var = arrays[f"{prefix}.mean"], arrays[f"{prefix}.var"]
+        if mean.shape != np.shape(statistics.mean):
+            raise ValueError(
+                f"the checkpoint's observation statistics have shape {mean.shape}, "
+                f"but the env's observations have shape {np.shape(statistics.mean)}"
+            )
+        statistics.mean, statistics.var, statistics.count = mean, var, arrays[f"{prefix}.count"].item()
+    return wrapped
+
+
+def _statistics(env: VecNormalize) -> dict[str, RunningMeanStd]:
+    found = {"returns": env.ret_rms}
+    if env.norm_obs:
+        if isinstance(env.obs_rms, dict):
+            found |= {f"observations.{key}": statistics for key, statistics in env.obs_rms.items()}
+        else:
+            found["observations"] = env.obs_rms
+    return found

@@ -1,0 +1,95 @@
+"""The policy inside a checkpoint, rebuilt from plain data."""
+
+import re
+from typing import Any
+
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common import torch_layers
+from stable_baselines3.common.utils import ConstantSchedule
+from stable_baselines3.td3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
+from torch import nn
+
+from sb3_ddpg_custom.checkpoint.read import Checkpoint, CheckpointError
+
+# Where the classes that a file may name come from: looking a name up in these modules runs nothing.
+_TRUSTED = {"torch.nn.modules": nn, "stable_baselines3.common.torch_layers": torch_layers}
+
+
+def build_policy(
+    checkpoint: Checkpoint, observation_space: spaces.Space[Any], action_space: spaces.Box, device: str = "auto"
+) -> TD3Policy:
+    """Rebuild a checkpoint's policy for an env; its actor has the checkpoint's weights.
+
+    :param checkpoint: what ``read_checkpoint`` gave
+    :param observation_space: the env's, after SB3's wrappers (images channel-first)
+    :param action_space: the env's
+    :param device: torch device
+    :raises CheckpointError: if the env's shapes are not the checkpoint's, or the policy is not one of SB3's for DDPG
+    """
+    home = _text(checkpoint.attributes.get("policy_class"), "__module__")
+    if home != "stable_baselines3.td3.policies":
+        raise CheckpointError(
+            f"{checkpoint.path}: its policy class is from {home or 'an unknown module'}, and only the policies of "
+            "SB3's DDPG and TD3 are rebuilt here; if you trust the file, load it in Python with its own class"
+        )
+    _check_shape(checkpoint, "observation", observation_space)
+    _check_shape(checkpoint, "action", action_space)
+    weights = {
+        name.removeprefix("actor."): tensor
+        for name, tensor in checkpoint.parameters["policy"].items()
+        if name.startswith("actor.")
+    }
+    policy_class: type[TD3Policy] = MlpPolicy
+    if isinstance(observation_space, spaces.Dict):
+        policy_class = MultiInputPolicy
+    elif any(name.startswith("features_extractor.cnn") for name in weights):
+        policy_class = CnnPolicy
+    kwargs = _policy_kwargs(checkpoint)
+    try:
+        policy = policy_class(observation_space, action_space, ConstantSchedule(0.0), **kwargs)
+        policy.actor.load_state_dict(weights)
+    except (TypeError, ValueError, RuntimeError, AssertionError, MemoryError) as error:
+        reason = re.sub(r"\s+", " ", str(error))[:200]
+        raise CheckpointError(f"{checkpoint.path}: its weights do not fit this env's policy: {reason}") from error
+    policy.set_training_mode(False)
+    return policy.to(th.device("cuda" if th.cuda.is_available() else "cpu") if device == "auto" else device)
+
+
+def _policy_kwargs(checkpoint: Checkpoint) -> dict[str, Any]:
+    kwargs = dict(checkpoint.attributes.get("policy_kwargs") or {})
+    return {
+        key: _value(checkpoint, key, value)
+        for key, value in kwargs.items()
+        # Only predictions are wanted: no optimiser, and no part of SB3's pickled form.
+        if key not in ("optimizer_class", "optimizer_kwargs") and not key.startswith(":")
+    }
+
+
+def _value(checkpoint: Checkpoint, key: str, value: Any) -> Any:
+    """Turn text such as "<class 'torch.nn.modules.activation.Tanh'>" into the class, where it is a trusted one."""
+    named = re.fullmatch(r"<class '([\w.]+)\.(\w+)'>", value) if isinstance(value, str) else None
+    if named is None:
+        return value
+    module, name = named.groups()
+    for prefix, home in _TRUSTED.items():
+        if (module == prefix or module.startswith(f"{prefix}.")) and isinstance(getattr(home, name, None), type):
+            return getattr(home, name)
+    raise CheckpointError(
+        f"{checkpoint.path}: its policy_kwargs name {module}.{name} as {key}, which is neither torch's nor SB3's; "
+        "if you trust the file, load it in Python with DDPG.load"
+    )
+
+
+def _check_shape(checkpoint: Checkpoint, what: str, space: spaces.Space[Any]) -> None:
+    trained = checkpoint.attributes.get(f"{what}_space")
+    shape = trained.get("_shape") if isinstance(trained, dict) else None
+    if shape is not None and space.shape is not None and tuple(shape) != space.shape:
+        raise CheckpointError(
+            f"{checkpoint.path} was trained on {what}s of shape {tuple(shape)}, but this env has {what}s of shape "
+            f"{space.shape}: choose its own env with --env"
+        )
+
+
+def _text(value: Any, key: str) -> str:
+    return str(value.get(key, "")) if isinstance(value, dict) else ""
