@@ -1,1 +1,12 @@
-"""Gymnasium wrappers that record what happens in an environment: videos and episode statistics."""
+"""Gymnasium wrappers that record what happens in an environment: videos and episode statistics.
+
+They need Gymnasium, NumPy and, for videos only, PyAV: no Stable-Baselines3 and no torch, so that any
+algorithm can use them.
+"""
+
+from sb3_ddpg_custom.wrappers.headless import prepare_headless_rendering
+from sb3_ddpg_custom.wrappers.statistics_file import load_statistics
+from sb3_ddpg_custom.wrappers.stats_monitor import StatsMonitor
+from sb3_ddpg_custom.wrappers.video_monitor import VideoMonitor
+
+__all__ = ["StatsMonitor", "VideoMonitor", "load_statistics", "prepare_headless_rendering"]

@@ -42,7 +42,18 @@ def normalize_like(arrays: Mapping[str, NDArray[Any]], env: VecEnv) -> VecNormal
         raise ValueError("the checkpoint normalises parts of a Dict observation, but this env has a plain one")
     options: dict[str, Any] = {name: arrays[name].item() for name in _OPTIONS}
     wrapped = VecNormalize(env, training=False, norm_obs_keys=keys, **options | {"norm_reward": False})
-    for prefix, statistics in _statistics(wrapped).items():
+    restore(arrays, wrapped)
+    return wrapped
+
+
+def restore(arrays: Mapping[str, NDArray[Any]], env: VecNormalize) -> None:
+    """Give an env the running statistics of a checkpoint.
+
+    :param arrays: what :func:`to_arrays` gave
+    :param env: changed in place
+    :raises ValueError: if the arrays do not fit the env
+    """
+    for prefix, statistics in _statistics(env).items():
         mean, var = arrays[f"{prefix}.mean"], arrays[f"{prefix}.var"]
         if mean.shape != np.shape(statistics.mean):
             raise ValueError(
@@ -50,7 +61,6 @@ def normalize_like(arrays: Mapping[str, NDArray[Any]], env: VecEnv) -> VecNormal
                 f"but the env's observations have shape {np.shape(statistics.mean)}"
             )
         statistics.mean, statistics.var, statistics.count = mean, var, arrays[f"{prefix}.count"].item()
-    return wrapped
 
 
 def _statistics(env: VecNormalize) -> dict[str, RunningMeanStd]:

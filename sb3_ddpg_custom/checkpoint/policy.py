@@ -17,7 +17,7 @@ _TRUSTED = {"torch.nn.modules": nn, "stable_baselines3.common.torch_layers": tor
 
 
 def build_policy(
-    checkpoint: Checkpoint, observation_space: spaces.Space[Any], action_space: spaces.Box, device: str = "auto"
+    checkpoint: Checkpoint, observation_space: spaces.Space[Any], action_space: spaces.Space[Any], device: str = "auto"
 ) -> TD3Policy:
     """Rebuild a checkpoint's policy for an env; its actor has the checkpoint's weights.
 
@@ -35,6 +35,8 @@ def build_policy(
         )
     _check_shape(checkpoint, "observation", observation_space)
     _check_shape(checkpoint, "action", action_space)
+    if not isinstance(action_space, spaces.Box):
+        raise CheckpointError(f"{checkpoint.path}: DDPG acts in a Box, but this env's action space is {action_space}")
     weights = {
         name.removeprefix("actor."): tensor
         for name, tensor in checkpoint.parameters["policy"].items()

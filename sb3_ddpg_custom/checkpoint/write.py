@@ -1,13 +1,13 @@
 """Writing a checkpoint: SB3's zip, with what SB3 leaves out as members that SB3 ignores."""
 
 import io
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from sb3_ddpg_custom.checkpoint.atomic import replacing
 from sb3_ddpg_custom.checkpoint.normalization import to_arrays
 
 NORMALIZATION = "vec_normalize.npz"
@@ -24,22 +24,14 @@ def save_checkpoint(model: BaseAlgorithm, path: Path, *, config: str | None = No
     :param config: text of the run's ``config.yml``, for whoever evaluates the file later
     :raises OSError: if the file cannot be written; then the old one is untouched
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     normalization = model.get_vec_normalize_env()
-    try:
-        with partial.open("w+b") as file:
-            model.save(file)
-            with zipfile.ZipFile(file, "a") as archive:
-                if normalization is not None:
-                    archive.writestr(NORMALIZATION, _npz(to_arrays(normalization)))
-                if config is not None:
-                    archive.writestr(CONFIG, config)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as file:
+        model.save(file)  # type: ignore[arg-type]  # SB3 asks for an io.BufferedIOBase, and this is one
+        with zipfile.ZipFile(file, "a") as archive:
+            if normalization is not None:
+                archive.writestr(NORMALIZATION, _npz(to_arrays(normalization)))
+            if config is not None:
+                archive.writestr(CONFIG, config)
 
 
 def _npz(arrays: dict[str, np.ndarray]) -> bytes:

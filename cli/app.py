@@ -1,0 +1,67 @@
+"""The ``ddpg`` command: its sub-commands, and the one place where errors become sentences.
+
+Nothing heavy is imported here, so that help and completion answer at once; each command imports what it runs.
+"""
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from sb3_ddpg_custom import __version__
+from sb3_ddpg_custom.cli.errors import RunError, UsageError
+from sb3_ddpg_custom.cli.evaluate import evaluate_command
+from sb3_ddpg_custom.cli.list_aliases import list_command
+from sb3_ddpg_custom.cli.options import DEBUG_VARIABLE
+from sb3_ddpg_custom.cli.show_config import config_command
+from sb3_ddpg_custom.cli.train import train_command
+
+app = typer.Typer(
+    name="ddpg",
+    help="Train and evaluate DDPG agents on Gymnasium environments.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)
+app.command("list")(list_command)
+app.command("config")(config_command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ddpg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Train and evaluate DDPG agents on Gymnasium environments."""
+
+
+def main() -> NoReturn:
+    """Run the command line; exit with 2 for a request that cannot be met, with 1 for a failure on the way."""
+    try:
+        app()
+    except UsageError as error:
+        _fail(error, 2)
+    except RunError as error:
+        _fail(error, 1)
+    except KeyboardInterrupt as error:
+        _fail(error, 130, "interrupted")
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        _fail(error, 1, f"unexpected {type(error).__name__}: {reason}; --debug shows where it happened")
+    sys.exit(0)
+
+
+def _fail(error: BaseException, code: int, message: str | None = None) -> NoReturn:
+    if os.environ.get(DEBUG_VARIABLE):
+        raise error
+    typer.echo(f"ddpg: {message or error}", err=True)
+    sys.exit(code)

@@ -1,0 +1,188 @@
+"""What happens beside a training: evaluations, checkpoints, TensorBoard's extra pages, and a clean stop."""
+
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import HParam, TensorBoardOutputFormat
+from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
+
+from sb3_ddpg_custom.checkpoint import replacing, save_checkpoint
+from sb3_ddpg_custom.cli.episodes import play
+
+# One page with what matters: TensorBoard's "Custom Scalars" tab.
+_LAYOUT = {
+    "DDPG": {
+        "return": ["Multiline", ["rollout/ep_rew_mean", "eval/mean_reward"]],
+        "return of each episode": ["Multiline", ["episode/reward"]],
+        "Q": ["Multiline", ["train/q_mean", "train/q_max"]],
+        "qmax of each episode": ["Multiline", ["episode/qmax"]],
+        "losses": ["Multiline", ["train/critic_loss", "train/actor_loss"]],
+        "TD error and gradients": ["Multiline", ["train/td_error", "train/grad_norm_critic", "train/grad_norm_actor"]],
+    }
+}
+_METRICS = ("eval/mean_reward", "rollout/ep_rew_mean", "train/q_mean", "train/critic_loss")
+
+
+class SignalReceivedError(Exception):
+    """A signal asked the run to end."""
+
+
+class Signals:
+    """Turns Ctrl-C and SIGTERM into a wish that the training grants between two steps.
+
+    A second signal finds Python's own handlers again, so an impatient user is not held.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Catch both signals inside the block."""
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+            self.received = signal.Signals(number)
+            for known, handler in before.items():
+                signal.signal(known, handler)
+
+        for number in before:
+            signal.signal(number, note)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def raise_if_received(self) -> None:
+        """Leave the evaluation that is going on.
+
+        :raises SignalReceivedError: if a signal came
+        """
+        if self.received is not None:
+            raise SignalReceivedError
+
+
+class StopOnSignal(BaseCallback):
+    """End the training at the first step after a signal."""
+
+    def __init__(self, signals: Signals) -> None:
+        super().__init__()
+        self.signals = signals
+
+    def _on_step(self) -> bool:
+        return self.signals.received is None
+
+
+class Evaluation(BaseCallback):
+    """Evaluate every so many steps and at the end; keep each checkpoint, and the best.
+
+    ``evaluations.npz`` has the format of SB3's ``EvalCallback``. The start states are the same each time, so that
+    two evaluations differ by the policy only.
+
+    :param env: the envs of ``evaluation_envs``
+    :param episodes: episodes per evaluation
+    :param every_steps: env steps between evaluations
+    :param folder: the run's folder
+    :param config: text of its ``config.yml``
+    :param signals: interrupts an evaluation too
+    :param report: called after each evaluation with step, mean return and whether it is the best so far
+    """
+
+    def __init__(
+        self,
+        env: VecEnv,
+        *,
+        episodes: int,
+        every_steps: int,
+        folder: Path,
+        config: str,
+        signals: Signals,
+        report: Callable[[int, float, bool], None],
+    ) -> None:
+        super().__init__()
+        self.env = env
+        self.episodes = episodes
+        self.every_steps = every_steps
+        self.folder = folder
+        self.config = config
+        self.signals = signals
+        self.report = report
+        self.best_mean_return = -np.inf
+        self._next = every_steps
+        self._rows: dict[str, list[Any]] = {"timesteps": [], "results": [], "ep_lengths": []}
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps < self._next:
+            return True
+        self._next += self.every_steps * ((self.num_timesteps - self._next) // self.every_steps + 1)
+        try:
+            self._evaluate()
+        except SignalReceivedError:
+            return False
+        return True
+
+    def finish(self) -> None:
+        """Evaluate the final policy, unless that was just done."""
+        if self._rows["timesteps"][-1:] != [self.num_timesteps]:
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        sync_envs_normalization(self.training_env, self.env)
+        self.env.env_method("restart")
+        played = play(self.model, self.env, self.episodes, on_step=lambda _: self.signals.raise_if_received())
+        mean = float(played.returns.mean())
+        is_best = mean > self.best_mean_return
+        self._rows["timesteps"].append(self.num_timesteps)
+        self._rows["results"].append(played.returns)
+        self._rows["ep_lengths"].append(played.lengths)
+        with replacing(self.folder / "evaluations.npz") as file:
+            np.savez(file, allow_pickle=False, **{name: np.asarray(rows) for name, rows in self._rows.items()})
+        save_checkpoint(self.model, checkpoint_path(self.folder, self.num_timesteps), config=self.config)
+        if is_best:
+            self.best_mean_return = mean
+            save_checkpoint(self.model, self.folder / "best.zip", config=self.config)
+        self.logger.record("eval/mean_reward", mean)
+        self.logger.record("eval/mean_ep_length", float(played.lengths.mean()))
+        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+        self.logger.dump(self.num_timesteps)
+        self.report(self.num_timesteps, mean, is_best)
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Name the checkpoint of a step so that names sort by step."""
+    return folder / "checkpoints" / f"step_{step:09d}.zip"
+
+
+class TensorBoardPages(BaseCallback):
+    """Write the hyper-parameters (HParams tab) and the layout of the Custom Scalars tab.
+
+    :param hyperparameters: plain values by name
+    """
+
+    def __init__(self, hyperparameters: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.hyperparameters = {
+            name: value if isinstance(value, bool | int | float | str) else str(value)
+            for name, value in hyperparameters.items()
+        }
+
+    def _on_training_start(self) -> None:
+        values = HParam(self.hyperparameters, dict.fromkeys(_METRICS, 0.0))
+        self.logger.record("hparams", values, exclude=("stdout", "log", "json", "csv"))
+        for output in self.logger.output_formats:
+            if isinstance(output, TensorBoardOutputFormat):
+                output.writer.add_custom_scalars(_LAYOUT)
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_training_end(self) -> None:
+        # What was recorded since the last complete block of episodes.
+        self.logger.dump(self.num_timesteps)

@@ -1,0 +1,243 @@
+"""From an environment id and settings to envs that can be trained on, or one sentence that says why not."""
+
+import importlib
+import re
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import error as gym_error
+from gymnasium import spaces
+
+from sb3_ddpg_custom.cli.config import ClassSpec, Settings, import_class
+from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.wrappers import StatsMonitor, VideoMonitor
+from sb3_ddpg_custom.wrappers.finite_guard import FiniteGuard
+from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.vec_env import VecEnv
+
+# Gymnasium's own families: which extra of ours brings what they need.
+_EXTRAS = {"gymnasium.envs.mujoco": "mujoco", "gymnasium.envs.box2d": "box2d"}
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Import modules for what they register with Gymnasium.
+
+    :param names: values of ``--import``
+    :raises UsageError: if one cannot be imported
+    """
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise UsageError(f"--import {name}: {error}; install it, or run where Python finds it") from error
+
+
+def registered_ids() -> Collection[str]:
+    """List the ids that Gymnasium knows now."""
+    return gym.registry.keys()
+
+
+def needed_extra(env_id: str) -> str | None:
+    """Name the extra of this package that an env of Gymnasium's own needs, or None."""
+    spec = gym.registry.get(env_id)
+    entry_point = str(spec.entry_point) if spec is not None else ""
+    return next((extra for family, extra in _EXTRAS.items() if entry_point.startswith(family)), None)
+
+
+def make_env(env_id: str, settings: Settings, render_mode: str | None = None) -> gym.Env[Any, Any]:
+    """Make one env as it comes from its maker.
+
+    :param env_id: registered id
+    :param settings: for ``env_kwargs``
+    :param render_mode: Gymnasium's
+    :raises UsageError: if the env is unknown, lacks a package or refuses its arguments
+    """
+    try:
+        return gym.make(env_id, **{"render_mode": render_mode, **settings.env_kwargs})
+    except (gym_error.DependencyNotInstalled, ImportError) as error:
+        extra = needed_extra(env_id)
+        remedy = f'pip install "sb3-ddpg-custom[{extra}]"' if extra else "install the package that it needs"
+        raise UsageError(f"{env_id} needs a package that is missing ({_one_line(error)}); {remedy}") from error
+    except gym_error.UnregisteredEnv as error:
+        raise UsageError(f"{env_id} is not registered: {_one_line(error)}; does its package want --import?") from error
+    except TypeError as error:
+        raise UsageError(f"{env_id} refuses its env_kwargs {dict(settings.env_kwargs)}: {_one_line(error)}") from error
+
+
+def check_trainable(env_id: str, env: gym.Env[Any, Any]) -> None:
+    """Make sure that DDPG can act in an env.
+
+    :raises UsageError: if its action space is not a bounded Box of floats, or SB3 has no policy for its observations
+    """
+    space = env.action_space
+    if not isinstance(space, spaces.Box):
+        raise UsageError(
+            f"{env_id} has the action space {space}, but DDPG needs a Box of continuous actions; "
+            "for discrete actions take an algorithm such as SB3's DQN"
+        )
+    if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
+        raise UsageError(
+            f"{env_id} has unbounded actions ({space}), but DDPG's tanh needs finite bounds; "
+            "set them with env_wrapper, for example gymnasium.wrappers.RescaleAction"
+        )
+    parts = (
+        env.observation_space.spaces if isinstance(env.observation_space, spaces.Dict) else {"": env.observation_space}
+    )
+    for part in parts.values():
+        if not isinstance(part, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
+            raise UsageError(
+                f"{env_id} has observations in {part}, for which SB3 has no policy; flatten them with env_wrapper"
+            )
+
+
+def can_render(env_id: str, settings: Settings) -> str | None:
+    """Try to draw one frame.
+
+    :return: None if it worked, else the reason in one line
+    """
+    env = make_env(env_id, settings)
+    modes = env.metadata.get("render_modes") or []
+    env.close()
+    if "rgb_array" not in modes:
+        return f"{env_id} cannot draw images (its render modes are {modes})"
+    try:
+        env = make_env(env_id, settings, "rgb_array")
+        try:
+            env.reset(seed=0)
+            env.render()
+        finally:
+            env.close()
+    except Exception as error:  # any renderer, any driver
+        return f"{env_id} cannot draw here: {_one_line(error)}"
+    return None
+
+
+def training_envs(env_id: str, settings: Settings, folder: Path, *, video: EpisodeSchedule, render: bool) -> "VecEnv":
+    """Make the envs to train on, with their monitors.
+
+    :param env_id: registered id
+    :param settings: for everything about envs
+    :param folder: the run's folder; gets ``rewards.npz``, ``*.monitor.csv`` and ``videos/``
+    :param video: which episodes of the first env to record
+    :param render: show the first env in a window
+    """
+    from stable_baselines3.common.monitor import Monitor
+
+    def make(rank: int) -> gym.Env[Any, Any]:
+        films = rank == 0 and video != "none"
+        mode = "human" if render and rank == 0 else "rgb_array" if films else None
+        env: gym.Env[Any, Any] = FiniteGuard(make_env(env_id, settings, mode))
+        if films:
+            env = VideoMonitor(env, folder / "videos", schedule=video)
+        env = StatsMonitor(env, folder / "rewards.npz")
+        env = Monitor(env, str(folder / str(rank)), **settings.monitor_kwargs)
+        wrapped: gym.Env[Any, Any] = _wrap(env, settings.env_wrapper, "env_wrapper")
+        return wrapped
+
+    return _vectorise(make, settings.n_envs, settings, normalizer(settings, training=True))
+
+
+def evaluation_envs(
+    env_id: str,
+    settings: Settings,
+    episode_seeds: Sequence[int],
+    *,
+    n_envs: int,
+    video: Path | None = None,
+    render: bool = False,
+    normalize: "Callable[[VecEnv], VecEnv] | None" = None,
+) -> "VecEnv":
+    """Make envs that play one episode per seed, seeds dealt out in turn.
+
+    :param env_id: registered id
+    :param settings: for everything about envs
+    :param episode_seeds: one per episode
+    :param n_envs: how many envs play side by side
+    :param video: folder for videos of all episodes
+    :param render: show the env in a window
+    :param normalize: puts the training's normalisation around the envs
+    """
+    from stable_baselines3.common.monitor import Monitor
+
+    def make(rank: int) -> gym.Env[Any, Any]:
+        mode = "human" if render else "rgb_array" if video is not None else None
+        env: gym.Env[Any, Any] = FiniteGuard(make_env(env_id, settings, mode))
+        env = SeededEpisodes(env, episode_seeds[rank::n_envs])
+        if video is not None:
+            env = VideoMonitor(env, video, schedule=lambda episode: episode < len(episode_seeds))
+        wrapped: gym.Env[Any, Any] = _wrap(Monitor(env), settings.env_wrapper, "env_wrapper")
+        return wrapped
+
+    return _vectorise(make, n_envs, settings, normalize)
+
+
+def normalizer(settings: Settings, *, training: bool) -> "Callable[[VecEnv], VecEnv] | None":
+    """Give the function that puts SB3's ``VecNormalize`` around envs, or None where the settings want none.
+
+    :param settings: ``normalize`` and ``gamma``
+    :param training: learn statistics and scale rewards, or do neither
+    """
+    if not settings.normalize:
+        return None
+    from stable_baselines3.common.vec_env import VecNormalize
+
+    frozen = {} if training else {"training": False, "norm_reward": False}
+    return partial(VecNormalize, **{"gamma": settings.gamma, **settings.normalize, **frozen})
+
+
+class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
+    """Begin each episode with the next seed of a list; behind its end, as the env likes.
+
+    A VecEnv resets its envs by itself and then without a seed, so the seeds have to sit inside.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], seeds: Sequence[int]) -> None:
+        super().__init__(env)
+        self._seeds = seeds
+        self._episode = 0
+
+    def restart(self) -> None:
+        """Go back to the first seed."""
+        self._episode = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin the next episode, with its seed instead of ``seed``."""
+        if self._episode < len(self._seeds):
+            seed = self._seeds[self._episode]
+        self._episode += 1
+        return self.env.reset(seed=seed, options=options)
+
+
+def _wrap(env: Any, specs: Sequence[ClassSpec], key: str) -> Any:
+    for spec in specs:
+        env = import_class(spec.name, key)(env, **spec.kwargs)
+    return env
+
+
+def _vectorise(
+    make: Callable[[int], gym.Env[Any, Any]],
+    n_envs: int,
+    settings: Settings,
+    normalize: "Callable[[VecEnv], VecEnv] | None",
+) -> "VecEnv":
+    from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+    from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
+
+    env: VecEnv = DummyVecEnv([partial(make, rank) for rank in range(n_envs)])
+    env = _wrap(env, settings.vec_env_wrapper, "vec_env_wrapper")
+    if normalize is not None:
+        env = normalize(env)
+    if settings.frame_stack is not None:
+        env = VecFrameStack(env, settings.frame_stack)
+    # Images go channel-first, as every SB3 algorithm does with its own env.
+    return OffPolicyAlgorithm._wrap_env(env)
+
+
+def _one_line(error: Exception) -> str:
+    return re.sub(r"\s+", " ", str(error)).strip().rstrip(".")

@@ -1,0 +1,57 @@
+"""``ddpg evaluate``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sb3_ddpg_custom.cli.options import Debug, Import
+
+
+def evaluate_command(
+    checkpoint: Annotated[
+        Path, typer.Option(help="A run folder, or a .zip of this package or of Stable-Baselines3's DDPG or TD3.")
+    ],
+    episodes: Annotated[int, typer.Option(min=1, help="Episodes to play.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Chooses the start states; never those of a training.")] = 0,
+    env: Annotated[str | None, typer.Option(help="Alias or environment id; default: the checkpoint's own.")] = None,
+    video: Annotated[Path | None, typer.Option(metavar="DIR", help="Film all episodes into this folder.")] = None,
+    render: Annotated[bool, typer.Option("--render", help="Show the episodes in a window.")] = False,
+    imports: Import = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Play a checkpoint without exploration noise and report its returns."""
+    from rich.console import Console
+
+    from sb3_ddpg_custom.cli.evaluation import EvaluateRequest, evaluate
+
+    request = EvaluateRequest(
+        checkpoint=checkpoint,
+        episodes=episodes,
+        seed=seed,
+        env=env,
+        video=video,
+        render=render,
+        imports=tuple(imports or ()),
+    )
+    result = evaluate(request, Console(stderr=True, highlight=False))
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        typer.echo(json.dumps(asdict(result)))
+        return
+
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_row("environment", result.env_id)
+    table.add_row("checkpoint", result.checkpoint)
+    table.add_row("episodes", f"{result.episodes} (evaluation seed {result.seed}, no exploration noise)")
+    table.add_row("mean return", f"{result.mean_return:.2f} ± {result.std_return:.2f}")
+    if result.ci95 is not None:
+        table.add_row("95 % interval", f"{result.ci95[0]:.2f} to {result.ci95[1]:.2f} (bootstrap of the mean)")
+    table.add_row("min, max", f"{result.min_return:.2f}, {result.max_return:.2f}")
+    table.add_row("mean length", f"{result.mean_length:.1f} steps")
+    Console(highlight=False).print(table)

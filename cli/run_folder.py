@@ -1,0 +1,60 @@
+"""The folder of one training run."""
+
+from pathlib import Path
+
+from sb3_ddpg_custom.cli.errors import UsageError
+
+
+def create_run_folder(out: Path, env_id: str, name: str | None) -> Path:
+    """Make ``out/env_id/name``, or ``out/env_id/1``, ``2``, … without a name; nobody else gets the same one.
+
+    :param out: value of ``--out``
+    :param env_id: registered id
+    :param name: value of ``--name``
+    :raises UsageError: if the name is taken or no name, or the folder cannot be written
+    """
+    if name is not None and (not name.strip() or name in (".", "..") or "/" in name or "\\" in name):
+        raise UsageError(f"--name {name!r} is no name for a folder; leave out slashes")
+    parent = out / env_id.replace(":", "-").replace("/", "-")
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        if name is not None:
+            (parent / name).mkdir()
+            return parent / name
+        taken = [int(run.name) for run in parent.iterdir() if run.name.isdecimal()]
+        return _first_free(parent, max(taken, default=0) + 1)
+    except FileExistsError as error:
+        taken_by = parent / name if name is not None and parent.is_dir() else error.filename
+        raise UsageError(f"{taken_by} exists already; choose another --name or --out") from error
+    except OSError as error:
+        raise UsageError(
+            f"--out {out}: {parent} cannot be written ({error.strerror}); choose another folder"
+        ) from error
+
+
+def _first_free(parent: Path, number: int) -> Path:
+    while True:
+        folder = parent / str(number)
+        try:
+            folder.mkdir()  # fails if another run took the number in the meantime
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Choose the checkpoint that a user means by a path.
+
+    :param path: a zip, or a run folder: then its best model, else its final one, else its newest checkpoint
+    :raises UsageError: if there is none
+    """
+    if not path.exists():
+        raise UsageError(f"--checkpoint {path} does not exist; name a run folder or a .zip file")
+    if not path.is_dir():
+        return path
+    steps = sorted((path / "checkpoints").glob("step_*.zip"))
+    for candidate in (path / "best.zip", path / "final.zip", *reversed(steps)):
+        if candidate.is_file():
+            return candidate
+    raise UsageError(f"--checkpoint {path} is a folder without best.zip, final.zip or checkpoints; name a run folder")

@@ -1,0 +1,128 @@
+"""``ddpg train``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.options import Debug, Import
+
+if TYPE_CHECKING:
+    from sb3_ddpg_custom.cli.run import TrainResult
+
+
+def train_command(
+    env: Annotated[
+        str, typer.Argument(metavar="ENV", help="An alias (see `ddpg list`) or a registered environment id.")
+    ],
+    steps: Annotated[int | None, typer.Option(help="Environment steps; default: the config's.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of everything random; default: drawn, shown and recorded.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with hyper-parameters, in rl_zoo3's format.")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change one hyper-parameter; dotted keys, YAML values; repeatable."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
+    name: Annotated[str | None, typer.Option(help="Name of this run's folder; default: the next number.")] = None,
+    device: Annotated[str, typer.Option(help="Torch device: auto, cpu, cuda, cuda:1 …")] = "auto",
+    n_envs: Annotated[int | None, typer.Option(help="Environments side by side; default: the config's.")] = None,
+    eval_every: Annotated[
+        int | None,
+        typer.Option(min=1, help="Steps between evaluations and checkpoints; default: a tenth of the training."),
+    ] = None,
+    eval_episodes: Annotated[int, typer.Option(min=1, help="Episodes per evaluation.")] = 10,
+    video: Annotated[
+        str | None,
+        typer.Option(
+            metavar="none|cubic|N",
+            help="Training episodes to film: none, cubic (0, 1, 8, 27 …, 1000, 2000 …) or every N-th. "
+            "Default: cubic where the environment can be drawn.",
+        ),
+    ] = None,
+    render: Annotated[bool, typer.Option("--render", help="Show the training in a window.")] = False,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="Begin with the networks of a run folder or checkpoint; the replay buffer begins empty."
+        ),
+    ] = None,
+    imports: Import = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Train DDPG and keep models, curves, statistics and videos in a run folder."""
+    schedule = _parse_video(video)
+
+    from rich.console import Console
+
+    from sb3_ddpg_custom.cli.training import TrainRequest, train
+
+    request = TrainRequest(
+        env=env,
+        steps=steps,
+        seed=seed,
+        config=config,
+        overrides=tuple(overrides or ()),
+        out=out,
+        name=name,
+        device=device,
+        n_envs=n_envs,
+        eval_every=eval_every,
+        eval_episodes=eval_episodes,
+        video=schedule,
+        render=render,
+        imports=tuple(imports or ()),
+        start_from=start_from,
+    )
+    result = train(request, Console(stderr=True, quiet=quiet, highlight=False))
+    if not quiet:
+        _report(result, env)
+    if result.signal is not None:
+        raise typer.Exit(128 + result.signal)
+
+
+def _parse_video(video: str | None) -> "int | Literal['none', 'cubic'] | None":
+    if video is None or video == "none" or video == "cubic":
+        return video
+    if video.isdecimal() and int(video) >= 1:
+        return int(video)
+    raise UsageError(f"--video {video} is neither none, cubic nor a whole number of at least 1")
+
+
+def _report(result: "TrainResult", env: str) -> None:
+    import math
+    import shlex
+    import signal
+
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_row("environment", result.env_id)
+    table.add_row("seed", str(result.seed))
+    table.add_row(
+        "steps", f"{result.steps:,} of {result.total_steps:,} in {result.seconds:.1f} s, {result.episodes:,} episodes"
+    )
+    if not math.isnan(result.last_return):
+        table.add_row(
+            "return in training", f"{result.last_return:.1f} (mean of the last 100 episodes, with exploration)"
+        )
+    if math.isfinite(result.best_return):
+        table.add_row("best evaluation", f"{result.best_return:.1f}")
+    table.add_row("model", str(result.checkpoint))
+    console.print(table)
+    if result.signal is not None:
+        console.print(f"stopped early by {signal.Signals(result.signal).name}; the model is saved. To go on from it:")
+        left = max(result.total_steps - result.steps, 1)
+        console.out(f"  ddpg train {shlex.quote(env)} --from {shlex.quote(str(result.checkpoint))} --steps {left}")
+    console.print("next:")
+    # Pasted lines must not be broken by the terminal's width.
+    folder = result.folder if result.signal is None else result.checkpoint
+    console.out(f"  ddpg evaluate --checkpoint {shlex.quote(str(folder))}")
+    console.out(f"  tensorboard --logdir {shlex.quote(str(result.folder))}")

@@ -1,0 +1,149 @@
+"""Train, as a plain function: ``ddpg train`` without the command line."""
+
+import shlex
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from sb3_ddpg_custom.checkpoint import Checkpoint, CheckpointError, read_checkpoint, replacing
+from sb3_ddpg_custom.cli.config import Resolved, resolve, to_yaml
+from sb3_ddpg_custom.cli.environments import can_render, check_trainable, import_modules, make_env, registered_ids
+from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.model import check_device
+from sb3_ddpg_custom.cli.run import Plan, TrainResult, run
+from sb3_ddpg_custom.cli.run_folder import create_run_folder, find_checkpoint
+from sb3_ddpg_custom.cli.seeds import training_seed
+from sb3_ddpg_custom.wrappers import prepare_headless_rendering
+from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
+
+_PACKAGES = ("sb3-ddpg-custom", "stable-baselines3", "gymnasium", "torch", "numpy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """What ``ddpg train`` was asked for; see its help.
+
+    :param env: alias or registered id
+    :param steps: env steps, None for the config's
+    :param seed: None draws one
+    :param config: YAML file instead of the shipped one
+    :param overrides: ``key=value`` each
+    :param out: folder of all runs
+    :param name: name of this run, None for the next number
+    :param device: torch device
+    :param n_envs: envs side by side, None for the config's
+    :param eval_every: env steps between evaluations, None for a tenth of the training
+    :param eval_episodes: episodes per evaluation
+    :param video: which training episodes to record; None for the cubic schedule where the env can be drawn
+    :param render: show the first env in a window
+    :param imports: modules that register envs
+    :param start_from: checkpoint whose weights and optimiser states to begin with
+    """
+
+    env: str
+    steps: int | None = None
+    seed: int | None = None
+    config: Path | None = None
+    overrides: tuple[str, ...] = ()
+    out: Path = Path("runs")
+    name: str | None = None
+    device: str = "auto"
+    n_envs: int | None = None
+    eval_every: int | None = None
+    eval_episodes: int = 10
+    video: EpisodeSchedule | None = None
+    render: bool = False
+    imports: tuple[str, ...] = ()
+    start_from: Path | None = None
+
+
+def train(request: TrainRequest, console: Console) -> TrainResult:
+    """Train and keep everything about it in a new run folder.
+
+    :param request: what to do
+    :param console: for progress and notes
+    :raises UsageError: if the request cannot be met; nothing has been written then
+    :raises RunError: if the env or the training fails; the last good model is saved
+    """
+    import_modules(request.imports)
+    if not request.render:
+        prepare_headless_rendering()
+    resolved = resolve(
+        request.env,
+        config=request.config,
+        overrides=request.overrides,
+        steps=request.steps,
+        n_envs=request.n_envs,
+        registered_ids=registered_ids(),
+    )
+    seed = training_seed(request.seed)
+    probe = make_env(resolved.env_id, resolved.settings)
+    check_trainable(resolved.env_id, probe)
+    probe.close()
+    check_device(request.device)
+    video = _choose_video(request, resolved, console)
+    start_from = None if request.start_from is None else _read(request.start_from)
+
+    folder = create_run_folder(request.out, resolved.env_id, request.name)
+    eval_every = request.eval_every or max(resolved.settings.n_timesteps // 10, 1)
+    config = to_yaml(resolved, run=_facts(request, resolved, seed, folder, eval_every))
+    with replacing(folder / "config.yml") as file:
+        file.write(config.encode())
+    console.print(f"{resolved.env_id}: {resolved.settings.n_timesteps:,} steps, seed {seed}, in {folder}")
+    plan = Plan(
+        resolved=resolved,
+        seed=seed,
+        device=request.device,
+        folder=folder,
+        config=config,
+        eval_every=eval_every,
+        eval_episodes=request.eval_episodes,
+        video=video,
+        render=request.render,
+        start_from=start_from,
+    )
+    return run(plan, console)
+
+
+def _choose_video(request: TrainRequest, resolved: Resolved, console: Console) -> EpisodeSchedule:
+    """Record what was asked for; where nothing was asked, the cubic schedule if the env can be drawn here."""
+    if request.render:
+        if request.video not in (None, "none"):
+            raise UsageError("--render shows the env in a window, so it cannot be filmed too; leave out --video")
+        return "none"
+    if request.video == "none":
+        return "none"
+    problem = can_render(resolved.env_id, resolved.settings)
+    if problem is None:
+        return "cubic" if request.video is None else request.video
+    if request.video is not None:
+        raise UsageError(
+            f"--video: {problem}; use --video none, or see the README's section on videos without a screen"
+        )
+    console.print(f"no videos: {problem}")
+    return "none"
+
+
+def _read(path: Path) -> Checkpoint:
+    try:
+        return read_checkpoint(find_checkpoint(path))
+    except CheckpointError as error:
+        raise UsageError(f"--from: {error}") from error
+
+
+def _facts(request: TrainRequest, resolved: Resolved, seed: int, folder: Path, eval_every: int) -> dict[str, Any]:
+    """Note what the settings do not say, for whoever wants to repeat the run."""
+    repeat = ["ddpg", "train", resolved.env_id, "--config", str(folder / "config.yml"), "--seed", str(seed)]
+    return {
+        "seed": seed,
+        "device": request.device,
+        "eval_every": eval_every,
+        "eval_episodes": request.eval_episodes,
+        "start_from": None if request.start_from is None else str(request.start_from),
+        "settings_from": resolved.source,
+        "repeat_with": shlex.join([*repeat, *(part for name in request.imports for part in ("--import", name))]),
+        "versions": {package: version(package) for package in _PACKAGES},
+    }

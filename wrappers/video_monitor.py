@@ -1,0 +1,163 @@
+"""A wrapper that films episodes."""
+
+import os
+import tempfile
+import weakref
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+from gymnasium.core import ActType, ObsType
+
+from sb3_ddpg_custom.wrappers.headless import prepare_headless_rendering
+from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule, episode_selector
+from sb3_ddpg_custom.wrappers.video_file import VideoFile, check_frame, remove_abandoned, require_av
+
+_DEFAULT_FPS = 30
+
+
+class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
+    """Record episodes as MP4 files (H.264) while the environment runs.
+
+    A video shows the reset frame and the frame after every step, in the environment's
+    ``metadata["render_fps"]`` (30 when missing). Its name carries the episode's index, counted from 0 in
+    resets of this wrapper: ``episode-000008.mp4``. No file is ever replaced: when the name is taken, by
+    another environment or by an earlier run, the next one is ``episode-000008-1.mp4``. A recording that a
+    killed process left behind keeps a hidden name and is removed when a monitor next opens the folder.
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> env = VideoMonitor(gym.make("Pendulum-v1", render_mode="rgb_array"), folder, schedule=100)
+    >>> _ = env.reset(seed=0)
+    >>> for _ in range(3):
+    ...     _ = env.step(env.action_space.sample())
+    >>> env.close()
+    >>> [video.name for video in env.videos]
+    ['episode-000000.mp4']
+
+    :param env: an environment with ``render_mode="rgb_array"``
+    :param folder: where the videos go; created with its parents
+    :param schedule: "cubic" (episodes 0, 1, 8, 27, ..., 729, then 1000, 2000, 3000, ...), "none" (no video;
+        any render mode will do), an integer N (episodes 0, N, 2N, ...) or a function that gets the episode's
+        index and answers whether to record it
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[ObsType, ActType],
+        folder: str | os.PathLike[str],
+        *,
+        schedule: EpisodeSchedule = "cubic",
+    ) -> None:
+        super().__init__(env)
+        self._is_selected = episode_selector(schedule)
+        self._folder = Path(folder).absolute()  # a later chdir must not move the videos
+        self._episode = -1
+        self._recording: VideoFile | None = None
+        self._finish_at_exit: weakref.finalize[..., VideoMonitor[ObsType, ActType]] | None = None
+        self._videos: list[Path] = []
+        self._env_is_closed = False
+        if schedule == "none":
+            return
+        if env.render_mode != "rgb_array":
+            raise ValueError(
+                f"VideoMonitor cannot film an environment whose render_mode is {env.render_mode!r}: "
+                "build it with render_mode='rgb_array'"
+            )
+        self._fps = _frames_per_second(env)
+        require_av()
+        prepare_headless_rendering()
+        _open_folder(self._folder)
+
+    @property
+    def videos(self) -> list[Path]:
+        """The videos that this monitor has finished, in order."""
+        return list(self._videos)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[ObsType, dict[str, Any]]:
+        """Finish a running recording, reset the environment and begin the next recording if it is due."""
+        self._finish()
+        answer = self.env.reset(seed=seed, options=options)
+        self._env_is_closed = False
+        self._episode += 1
+        if self._is_selected(self._episode):
+            recording = VideoFile(self._folder, f"episode-{self._episode:06d}", fps=self._fps)
+            self._recording = recording
+            # Also runs when the monitor is garbage-collected and when the interpreter exits.
+            self._finish_at_exit = weakref.finalize(self, recording.finish)
+            self._capture(recording)
+        return answer
+
+    def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Step the environment and record the frame after the step."""
+        answer = self.env.step(action)
+        if self._recording is not None:
+            self._capture(self._recording)
+            terminated, truncated = answer[2:4]
+            if terminated or truncated:
+                self._finish()
+        return answer
+
+    def close(self) -> None:
+        """Finish a running recording, then close the environment. Safe to call twice."""
+        try:
+            self._finish()
+        finally:
+            if not self._env_is_closed:
+                self._env_is_closed = True
+                self.env.close()
+
+    def _capture(self, recording: VideoFile) -> None:
+        if recording.owner != os.getpid():
+            self._recording = None  # a fork took us along in mid-episode: the recording is the parent's
+            return
+        try:
+            frame: Any = self.env.render()
+        except Exception as error:
+            self._finish()
+            raise RuntimeError(
+                f"the environment failed to render ({type(error).__name__}: {error}). MuJoCo: set "
+                "MUJOCO_GL=egl (apt install libegl1) or MUJOCO_GL=osmesa (apt install libosmesa6) before "
+                "starting; pygame: set SDL_VIDEODRIVER=dummy; or turn the video off (schedule='none')"
+            ) from error
+        try:
+            recording.add(check_frame(frame))
+        except BaseException:
+            self._finish()
+            raise
+
+    def _finish(self) -> None:
+        finish, self._recording, self._finish_at_exit = self._finish_at_exit, None, None
+        video = finish() if finish is not None else None
+        if video is not None:
+            self._videos.append(video)
+
+
+def _frames_per_second(env: gym.Env[Any, Any]) -> Fraction:
+    fps = env.metadata.get("render_fps")
+    if fps is None:
+        return Fraction(_DEFAULT_FPS)
+    try:
+        exact = Fraction(float(fps)).limit_denominator(1001)  # 1001: television's 30000/1001
+    except (TypeError, ValueError, OverflowError):
+        exact = Fraction(0)
+    if exact <= 0:
+        raise ValueError(f"the environment's metadata['render_fps'] is {fps!r}: set it to frames per second, above 0")
+    return exact
+
+
+def _open_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise type(error)(
+            error.errno,
+            f"VideoMonitor cannot write videos into {folder} ({error.strerror}): "
+            "choose a folder that this user can write to",
+        ) from error
+    remove_abandoned(folder)
