@@ -4,9 +4,17 @@ They need Gymnasium, NumPy and, for videos only, PyAV: no Stable-Baselines3 and 
 algorithm can use them.
 """
 
+from sb3_ddpg_custom.wrappers.finite_guard import FiniteGuard, NonFiniteError
 from sb3_ddpg_custom.wrappers.headless import prepare_headless_rendering
 from sb3_ddpg_custom.wrappers.statistics_file import load_statistics
 from sb3_ddpg_custom.wrappers.stats_monitor import StatsMonitor
 from sb3_ddpg_custom.wrappers.video_monitor import VideoMonitor
 
-__all__ = ["StatsMonitor", "VideoMonitor", "load_statistics", "prepare_headless_rendering"]
+__all__ = [
+    "FiniteGuard",
+    "NonFiniteError",
+    "StatsMonitor",
+    "VideoMonitor",
+    "load_statistics",
+    "prepare_headless_rendering",
+]
