@@ -61,7 +61,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
     if "data" not in members or "policy.pth" not in members:
-        raise CheckpointError(f"{path} is a zip file, but no checkpoint of Stable-Baselines3: it has no policy in it")
+        # A checkpoint that was cut off can look like this too: the zip files inside it come to the fore.
+        raise CheckpointError(f"{path} holds no policy: it is another kind of zip file, or only a part of a checkpoint")
     return Checkpoint(
         path=path,
         parameters={

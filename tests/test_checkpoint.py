@@ -1,0 +1,199 @@
+"""Checkpoints reach the disk whole or not at all, and reading one runs nothing in it."""
+
+import base64
+import contextlib
+import json
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import stable_baselines3
+import torch as th
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+from sb3_ddpg_custom import DDPG
+from sb3_ddpg_custom.checkpoint import CheckpointError, build_policy, read_checkpoint, replacing, save_checkpoint
+from sb3_ddpg_custom.checkpoint.normalization import normalize_like
+
+SMALL: dict[str, Any] = {"policy_kwargs": {"net_arch": [8]}, "buffer_size": 100}
+OBSERVATIONS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+
+
+@pytest.fixture
+def model() -> DDPG:
+    return DDPG("MlpPolicy", "Pendulum-v1", seed=0, **SMALL)
+
+
+def rewrite(source: Path, target: Path, **members: bytes) -> Path:
+    """Copy a zip with some members replaced (``policy_pth`` stands for ``policy.pth``)."""
+    changed = {name.replace("_pth", ".pth"): content for name, content in members.items()}
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, changed.get(name, old.read(name)))
+    return target
+
+
+def test_what_is_saved_is_read_and_acts_the_same(model: DDPG, tmp_path: Path) -> None:
+    save_checkpoint(model, tmp_path / "new" / "model.zip", config="Pendulum-v1: {}")
+    checkpoint = read_checkpoint(tmp_path / "new" / "model.zip")
+    policy = build_policy(checkpoint, model.observation_space, model.action_space)
+    np.testing.assert_array_equal(policy.predict(OBSERVATIONS)[0], model.predict(OBSERVATIONS)[0])
+    assert checkpoint.config == "Pendulum-v1: {}"
+    assert checkpoint.normalization is None
+    assert checkpoint.parameters.keys() == {"policy", "actor.optimizer", "critic.optimizer"}
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["model.zip"]
+
+
+@pytest.mark.parametrize("reader", [DDPG, stable_baselines3.DDPG])
+def test_sb3s_load_reads_it_too(model: DDPG, tmp_path: Path, reader: Any) -> None:
+    save_checkpoint(model, tmp_path / "model.zip", config="x: 1")
+    np.testing.assert_array_equal(
+        reader.load(tmp_path / "model.zip").predict(OBSERVATIONS)[0], model.predict(OBSERVATIONS)[0]
+    )
+
+
+@pytest.mark.parametrize("writer", [stable_baselines3.DDPG, stable_baselines3.TD3])
+@pytest.mark.parametrize("activation", [th.nn.ReLU, th.nn.Tanh])
+def test_sb3s_own_zips_are_rebuilt(writer: Any, activation: Any, tmp_path: Path) -> None:
+    model = writer("MlpPolicy", "Pendulum-v1", seed=0, policy_kwargs={"net_arch": [8, 4], "activation_fn": activation})
+    model.save(tmp_path / "model.zip")
+    policy = build_policy(read_checkpoint(tmp_path / "model.zip"), model.observation_space, model.action_space)
+    np.testing.assert_array_equal(policy.predict(OBSERVATIONS)[0], model.predict(OBSERVATIONS)[0])
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(model: DDPG, tmp_path: Path, monkeypatch: Any) -> None:
+    path = tmp_path / "model.zip"
+    save_checkpoint(model, path)
+    before = path.read_bytes()
+
+    def broken(file: Any) -> None:
+        file.write(b"half a fi")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(model, "save", broken)
+    with pytest.raises(OSError, match="no space left"):
+        save_checkpoint(model, path)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.zip"]
+
+
+def test_replacing_shows_the_new_file_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with replacing(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+class Bomb:
+    """Unpickling it creates a file."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.marker,)
+
+
+def test_a_hostile_attribute_is_never_unpickled(model: DDPG, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    save_checkpoint(model, tmp_path / "good.zip")
+    data = json.loads(zipfile.ZipFile(tmp_path / "good.zip").read("data"))
+    bomb = base64.b64encode(pickle.dumps(Bomb(marker))).decode()
+    for value in data.values():
+        if isinstance(value, dict) and ":serialized:" in value:
+            value[":serialized:"] = bomb
+    path = rewrite(tmp_path / "good.zip", tmp_path / "bad.zip", data=json.dumps(data).encode())
+    policy = build_policy(read_checkpoint(path), model.observation_space, model.action_space)
+    np.testing.assert_array_equal(policy.predict(OBSERVATIONS)[0], model.predict(OBSERVATIONS)[0])
+    assert not marker.exists()
+    # the bomb is real: SB3's own load sets it off
+    with contextlib.suppress(Exception):
+        stable_baselines3.DDPG.load(path)
+    assert marker.exists()
+
+
+def test_hostile_weights_are_refused_unread(model: DDPG, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    save_checkpoint(model, tmp_path / "good.zip")
+    th.save({"weights": Bomb(marker)}, tmp_path / "policy.pth")
+    path = rewrite(tmp_path / "good.zip", tmp_path / "bad.zip", policy_pth=(tmp_path / "policy.pth").read_bytes())
+    with pytest.raises(CheckpointError, match="more than tensors"):
+        read_checkpoint(path)
+    assert not marker.exists()
+
+
+def test_a_class_from_elsewhere_is_refused_by_name(model: DDPG, tmp_path: Path) -> None:
+    save_checkpoint(model, tmp_path / "good.zip")
+    data = json.loads(zipfile.ZipFile(tmp_path / "good.zip").read("data"))
+    data["policy_kwargs"]["activation_fn"] = "<class 'os.system'>"
+    path = rewrite(tmp_path / "good.zip", tmp_path / "bad.zip", data=json.dumps(data).encode())
+    with pytest.raises(CheckpointError, match=r"os\.system as activation_fn"):
+        build_policy(read_checkpoint(path), model.observation_space, model.action_space)
+
+
+def test_another_algorithms_zip_is_refused(tmp_path: Path) -> None:
+    model = stable_baselines3.SAC("MlpPolicy", "Pendulum-v1", policy_kwargs={"net_arch": [8]}, buffer_size=10)
+    model.save(tmp_path / "sac.zip")
+    with pytest.raises(CheckpointError, match=r"stable_baselines3\.sac\.policies"):
+        build_policy(read_checkpoint(tmp_path / "sac.zip"), model.observation_space, model.action_space)
+
+
+def test_another_envs_shape_is_named(model: DDPG, tmp_path: Path) -> None:
+    save_checkpoint(model, tmp_path / "model.zip")
+    env = gym.make("MountainCarContinuous-v0")
+    with pytest.raises(
+        CheckpointError, match=r"observations of shape \(3,\), but this env has observations of shape \(2,\)"
+    ):
+        build_policy(read_checkpoint(tmp_path / "model.zip"), env.observation_space, env.action_space)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
+def test_a_truncated_file_is_one_sentence(model: DDPG, tmp_path: Path, share: float) -> None:
+    save_checkpoint(model, tmp_path / "model.zip")
+    content = (tmp_path / "model.zip").read_bytes()
+    (tmp_path / "cut.zip").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(CheckpointError, match="only a part"):
+        read_checkpoint(tmp_path / "cut.zip")
+
+
+@pytest.mark.parametrize("position", [0.1, 0.3, 0.5, 0.7])
+def test_a_flipped_byte_is_noticed(model: DDPG, tmp_path: Path, position: float) -> None:
+    save_checkpoint(model, tmp_path / "model.zip")
+    content = bytearray((tmp_path / "model.zip").read_bytes())
+    content[int(position * len(content))] ^= 0xFF
+    (tmp_path / "bad.zip").write_bytes(content)
+    with pytest.raises(CheckpointError):
+        read_checkpoint(tmp_path / "bad.zip")
+
+
+def test_other_files_are_named_for_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="there is no file"):
+        read_checkpoint(tmp_path / "missing.zip")
+    (tmp_path / "text.zip").write_text("hello")
+    with pytest.raises(CheckpointError, match="no zip file"):
+        read_checkpoint(tmp_path / "text.zip")
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        archive.writestr("cat.jpg", b"meow")
+    with pytest.raises(CheckpointError, match="another kind of zip file"):
+        read_checkpoint(tmp_path / "photos.zip")
+
+
+@pytest.mark.parametrize("options", [{}, {"norm_obs": False}, {"norm_reward": False, "clip_obs": 2.0}])
+def test_normalisation_travels_inside(options: dict[str, Any], tmp_path: Path) -> None:
+    env = VecNormalize(DummyVecEnv([lambda: gym.make("Pendulum-v1")]), **options)
+    model = DDPG("MlpPolicy", env, seed=0, **SMALL).learn(50)
+    save_checkpoint(model, tmp_path / "model.zip")
+    arrays = read_checkpoint(tmp_path / "model.zip").normalization
+    assert arrays is not None
+    fresh = normalize_like(arrays, DummyVecEnv([lambda: gym.make("Pendulum-v1")]))
+    np.testing.assert_array_equal(fresh.normalize_obs(OBSERVATIONS), env.normalize_obs(OBSERVATIONS))
+    assert not fresh.training
+    assert not fresh.norm_reward
+    assert fresh.ret_rms.count == env.ret_rms.count

@@ -1,0 +1,318 @@
+"""The algorithm as its users meet it: it learns, repeats itself, saves, and logs what it says it logs."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import stable_baselines3
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import KVWriter, Logger
+from stable_baselines3.common.noise import ActionNoise, NormalActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+
+from sb3_ddpg_custom import DDPG, AnnealedActionNoise, EpisodeScaledActionNoise, ReplayBuffer
+from sb3_ddpg_custom.policies import initialise_outputs
+
+SMALL: dict[str, Any] = {
+    "policy_kwargs": {"net_arch": [16]},
+    "learning_starts": 20,
+    "batch_size": 16,
+    "buffer_size": 1000,
+}
+
+
+def gaussian(sigma: float = 0.1) -> NormalActionNoise:
+    return NormalActionNoise(np.zeros(1), sigma * np.ones(1))
+
+
+class IdentityEnv(gym.Env[Any, Any]):
+    """One-step task: answer the observation; the reward is minus the squared difference."""
+
+    observation_space = spaces.Box(-1, 1, (1,), np.float32)
+    action_space = spaces.Box(-1, 1, (1,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.asked = self.np_random.uniform(-1, 1, 1).astype(np.float32)
+        return self.asked, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        reward = -float((action - self.asked)[0] ** 2)
+        return self.asked, reward, True, False, {}
+
+
+class Recorder(KVWriter):
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:
+        self.rows.append(dict(key_values))
+
+    def close(self) -> None:
+        pass
+
+
+def test_it_is_an_off_policy_algorithm_of_its_own() -> None:
+    assert DDPG.__bases__ == (OffPolicyAlgorithm,)
+    assert not issubclass(DDPG, stable_baselines3.TD3)
+
+
+def test_it_takes_every_argument_of_sb3s_ddpg_with_the_same_default_in_the_same_place() -> None:
+    theirs = list(inspect.signature(stable_baselines3.DDPG.__init__).parameters.values())
+    ours = list(inspect.signature(DDPG.__init__).parameters.values())
+    assert [(p.name, p.default) for p in ours[: len(theirs)]] == [(p.name, p.default) for p in theirs]
+    assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in ours[len(theirs) :])
+
+
+def test_it_learns_the_identity() -> None:
+    model = DDPG(
+        "MlpPolicy", IdentityEnv(), seed=0, learning_rate=5e-3, action_noise=gaussian(0.3), **SMALL | {"batch_size": 64}
+    ).learn(500)
+    asked = np.linspace(-0.9, 0.9, 7, dtype=np.float32).reshape(-1, 1)
+    answers, _ = model.predict(asked, deterministic=True)
+    assert np.abs(answers - asked).max() < 0.15
+
+
+def weights(model: Any) -> list[th.Tensor]:
+    return list(model.policy.state_dict().values())
+
+
+def same(a: Any, b: Any) -> bool:
+    return all(th.equal(one, other) for one, other in zip(weights(a), weights(b), strict=True))
+
+
+@pytest.mark.parametrize("noise", [gaussian, lambda: AnnealedActionNoise(gaussian()), lambda: None])
+def test_the_same_seed_gives_the_same_weights(noise: Any) -> None:
+    runs = [DDPG("MlpPolicy", "Pendulum-v1", seed=3, action_noise=noise(), **SMALL).learn(250) for _ in range(2)]
+    other = DDPG("MlpPolicy", "Pendulum-v1", seed=4, action_noise=noise(), **SMALL).learn(250)
+    assert same(*runs)
+    assert not same(runs[0], other)
+
+
+def test_training_equals_sb3s_bit_by_bit() -> None:
+    # The whole matrix of parity is issue-sized; this is the guard that every change to the update meets first.
+    pair = []
+    for cls in (DDPG, stable_baselines3.DDPG):
+        options = {**SMALL, "policy_kwargs": {"net_arch": [16]}, "batch_size": 100}
+        pair.append(cls("MlpPolicy", "Pendulum-v1", seed=5, action_noise=gaussian(), **options).learn(400))
+    assert same(*pair)
+
+
+def test_save_and_load_keep_predictions_and_options(tmp_path: Path) -> None:
+    model = DDPG("MlpPolicy", "Pendulum-v1", seed=0, critic_learning_rate=2e-3, max_grad_norm=1.0, **SMALL).learn(60)
+    model.save(tmp_path / "model")
+    loaded = DDPG.load(tmp_path / "model", env=gym.make("Pendulum-v1"))
+    observations = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    np.testing.assert_array_equal(model.predict(observations)[0], loaded.predict(observations)[0])
+    assert (loaded.critic_learning_rate, loaded.max_grad_norm) == (2e-3, 1.0)
+    loaded.learn(30, reset_num_timesteps=False)
+    assert loaded.num_timesteps == 90
+    assert loaded.critic.optimizer.param_groups[0]["lr"] == 2e-3
+
+
+def test_sb3_loads_ours_and_we_load_sb3s(tmp_path: Path) -> None:
+    observations = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    for writer, reader in ((DDPG, stable_baselines3.DDPG), (stable_baselines3.DDPG, DDPG)):
+        model = writer("MlpPolicy", "Pendulum-v1", seed=0, **SMALL).learn(40)
+        model.save(tmp_path / "model")
+        loaded = reader.load(tmp_path / "model")
+        np.testing.assert_array_equal(model.predict(observations)[0], loaded.predict(observations)[0])
+
+
+class Rates(BaseCallback):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[float, float]] = []
+
+    def _on_rollout_start(self) -> None:
+        model: Any = self.model
+        self.seen.append((model.actor.optimizer.param_groups[0]["lr"], model.critic.optimizer.param_groups[0]["lr"]))
+
+    def _on_step(self) -> bool:
+        return True
+
+
+def test_learning_rates_stay_apart_through_every_training() -> None:
+    rates = Rates()
+    DDPG(
+        "MlpPolicy",
+        "Pendulum-v1",
+        learning_rate=1e-4,
+        critic_learning_rate=lambda progress: 1e-3 * progress,
+        **SMALL,
+    ).learn(100, callback=rates)
+    trained = rates.seen[30:]
+    assert all(actor == 1e-4 for actor, _ in trained)
+    # training after step n uses the progress that remains then
+    np.testing.assert_allclose([critic for _, critic in trained], [1e-3 * (1 - n / 100) for n in range(30, 100)])
+
+
+def test_without_a_rate_of_its_own_the_critic_follows_the_actors_schedule() -> None:
+    rates = Rates()
+    DDPG("MlpPolicy", "Pendulum-v1", learning_rate=lambda progress: 1e-3 * progress, **SMALL).learn(60, callback=rates)
+    assert all(actor == critic for actor, critic in rates.seen[25:])
+
+
+def test_weight_decay_shrinks_the_critic_only() -> None:
+    def critic_and_actor_norms(decay: float) -> tuple[float, float]:
+        model = DDPG("MlpPolicy", "Pendulum-v1", seed=0, critic_weight_decay=decay, learning_rate=1e-2, **SMALL).learn(
+            200
+        )
+        assert model.actor.optimizer.param_groups[0]["weight_decay"] == 0
+        norms = [sum(p.norm().item() for p in net.parameters()) for net in (model.critic, model.actor)]
+        return norms[0], norms[1]
+
+    free, decayed = critic_and_actor_norms(0.0), critic_and_actor_norms(1.0)
+    assert decayed[0] < 0.7 * free[0]
+
+
+def test_output_init_bounds_the_last_layers_and_copies_them_to_the_targets() -> None:
+    model: Any = DDPG("MlpPolicy", "Pendulum-v1", seed=0, output_init=3e-3, **SMALL)
+    default: Any = DDPG("MlpPolicy", "Pendulum-v1", seed=0, **SMALL)
+    for network, target in ((model.actor.mu, model.actor_target.mu), (model.critic.qf0, model.critic_target.qf0)):
+        last = [layer for layer in network if isinstance(layer, th.nn.Linear)][-1]
+        assert 0 < last.weight.abs().max() <= 3e-3
+        assert 0 < last.bias.abs().max() <= 3e-3
+        assert all(th.equal(a, b) for a, b in zip(network.parameters(), target.parameters(), strict=True))
+    assert th.equal(model.actor.mu[0].weight, default.actor.mu[0].weight)
+    assert default.actor.mu[2].weight.abs().max() > 0.1
+
+
+def test_output_init_needs_linear_outputs() -> None:
+    model = DDPG("MlpPolicy", "Pendulum-v1", **SMALL)
+    model.policy.actor.mu = th.nn.Sequential(th.nn.Tanh())
+    with pytest.raises(ValueError, match="end in a linear layer"):
+        initialise_outputs(model.policy, 3e-3)
+
+
+def test_targets_start_as_hard_copies() -> None:
+    model = DDPG("MlpPolicy", "Pendulum-v1", **SMALL)
+    for online, target in ((model.actor, model.actor_target), (model.critic, model.critic_target)):
+        assert all(th.equal(a, b) for a, b in zip(online.parameters(), target.parameters(), strict=True))
+
+
+def test_an_unknown_update_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="update='magic' does not exist"):
+        DDPG("MlpPolicy", "Pendulum-v1", update="magic")  # type: ignore[arg-type]
+
+
+def test_it_logs_the_keys_of_sb3_and_its_own() -> None:
+    recorder = Recorder()
+    model = DDPG("MlpPolicy", IdentityEnv(), seed=0, critic_learning_rate=2e-3, **SMALL)
+    model.set_logger(Logger(None, [recorder]))
+    model.learn(40, log_interval=10)
+    row = recorder.rows[-1]
+    assert row["train/n_updates"] == 19
+    assert (row["train/learning_rate"], row["train/critic_learning_rate"]) == (1e-3, 2e-3)
+    for name in ("actor_loss", "critic_loss", "q_mean", "q_max", "td_error", "grad_norm_actor", "grad_norm_critic"):
+        assert np.isfinite(row[f"train/{name}"]), name
+    assert row["train/q_max"] >= row["train/q_mean"]
+    assert {"rollout/ep_rew_mean", "rollout/ep_len_mean", "time/fps"} <= row.keys()
+
+
+def test_several_gradient_steps_are_reported_as_their_mean() -> None:
+    model = DDPG("MlpPolicy", "Pendulum-v1", seed=0, **SMALL).learn(20)
+    seen = []
+    update = model._update
+    model._update = lambda batch, gamma: seen.append(update(batch, gamma)) or seen[-1]  # type: ignore[func-returns-value]
+    model.train(gradient_steps=5, batch_size=8)
+    assert model.last_update is not None
+    np.testing.assert_allclose(model.last_update.td_error, np.mean([s.td_error for s in seen]), rtol=1e-6)
+    assert model.last_update.q_max == max(s.q_max for s in seen)
+    assert model._n_updates == 5
+
+
+class AnnotatedEnv(gym.Wrapper[Any, Any, Any, Any]):
+    """Stands in for StatsMonitor: the algorithm knows it by its method only."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self.annotations: list[dict[str, float]] = []
+
+    def annotate_episode(self, **statistics: float) -> None:
+        self.annotations.append(statistics)
+
+
+def test_qmax_is_the_mean_over_an_episodes_updates_of_the_batchs_mean_q() -> None:
+    env = AnnotatedEnv(gym.make("Pendulum-v1", max_episode_steps=25))
+    model = DDPG("MlpPolicy", env, seed=0, **SMALL)
+    means: list[float] = []
+    update = model._update
+
+    def spy(batch: Any, gamma: float) -> Any:
+        statistics = update(batch, gamma)
+        means.append(float(statistics.q_mean))
+        return statistics
+
+    model._update = spy
+    model.learn(75)
+    # updates follow steps 21, 22, …; an episode's last step is followed by its update only when it has ended
+    qmax = [annotation["qmax"] for annotation in env.annotations]
+    np.testing.assert_allclose(qmax, [np.mean(means[:4]), np.mean(means[4:29]), np.mean(means[29:54])], rtol=1e-5)
+
+
+def test_qmax_is_nan_before_the_first_update() -> None:
+    env = AnnotatedEnv(gym.make("Pendulum-v1", max_episode_steps=10))
+    DDPG("MlpPolicy", env, **SMALL).learn(15)
+    assert np.isnan(env.annotations[0]["qmax"])
+
+
+def test_tensorboard_gets_a_point_per_episode(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    env = gym.make("Pendulum-v1", max_episode_steps=25)
+    DDPG("MlpPolicy", env, seed=0, tensorboard_log=str(tmp_path), **SMALL).learn(100)
+    (folder,) = tmp_path.iterdir()
+    assert folder.name == "DDPG_1"
+    events = EventAccumulator(str(folder)).Reload()
+    assert [event.step for event in events.Scalars("episode/reward")] == [0, 1, 2, 3]
+    assert [event.step for event in events.Scalars("episode/qmax")] == [0, 1, 2, 3]
+
+
+def test_time_limits_are_bootstrapped_and_the_true_last_observation_is_kept() -> None:
+    model = DDPG("MlpPolicy", gym.make("Pendulum-v1", max_episode_steps=7), seed=0, **SMALL).learn(15)
+    buffer = model.replay_buffer
+    assert isinstance(buffer, ReplayBuffer)
+    assert buffer.dones[:15, 0].nonzero()[0].tolist() == [6, 13]
+    terminated: Any = buffer.sample_batch(100)[3]
+    assert terminated.sum() == 0
+    # the next episode's first observation, which the VecEnv hands over, is not what followed the last action
+    assert not np.array_equal(buffer.next_observations[6], buffer.observations[7])
+    assert np.array_equal(buffer.next_observations[5], buffer.observations[6])
+
+
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_noise_hears_of_the_progress(n_envs: int) -> None:
+    from stable_baselines3.common.env_util import make_vec_env
+
+    noise = EpisodeScaledActionNoise(gaussian())
+    env = make_vec_env(lambda: gym.make("Pendulum-v1", max_episode_steps=10), n_envs=n_envs)
+    model = DDPG("MlpPolicy", env, action_noise=noise, **SMALL).learn(30 * n_envs + 1)
+    told: Any = model.action_noise
+    noises = told.noises if n_envs > 1 else [told]
+    assert len(noises) == n_envs
+    assert all(one.scale == 1 / (1 + 3 * n_envs) for one in noises)  # three episodes per env are over
+
+
+class Clipped(ActionNoise):
+    def __call__(self) -> np.ndarray[Any, Any]:
+        return np.array([10.0], dtype=np.float32)
+
+
+def test_the_stored_action_is_the_one_that_was_executed() -> None:
+    model = DDPG("MlpPolicy", "Pendulum-v1", action_noise=Clipped(), **SMALL).learn(30)
+    assert isinstance(model.replay_buffer, ReplayBuffer)
+    assert (model.replay_buffer.actions[:30] == 1.0).all()
+
+
+def test_n_steps_and_memory_saving_fall_back_to_sb3s_buffers() -> None:
+    model = DDPG("MlpPolicy", "Pendulum-v1", n_steps=3, seed=0, **SMALL).learn(40)
+    assert type(model.replay_buffer).__name__ == "NStepReplayBuffer"
+    options: dict[str, Any] = {"replay_buffer_kwargs": {"handle_timeout_termination": False}}
+    model = DDPG("MlpPolicy", "Pendulum-v1", optimize_memory_usage=True, seed=0, **options, **SMALL).learn(40)
+    assert type(model.replay_buffer) is stable_baselines3.common.buffers.ReplayBuffer
