@@ -168,6 +168,25 @@ def parse_kwargs(text: str) -> dict[str, Any]:
     return value
 
 
+def plain_kwargs(value: Any) -> dict[str, Any]:
+    """Read keyword arguments, written as a mapping or in rl_zoo3's string form.
+
+    :param value: anything
+    :return: a copy that shares nothing mutable with ``value``; empty for None
+    :raises ValueError: when it is not a mapping of plain data with string keys
+    """
+    if value is None:
+        return {}
+    if isinstance(value, str):
+        value = parse_kwargs(value)
+    if not isinstance(value, Mapping):
+        raise ValueError("expected a mapping, or a string such as 'dict(net_arch=[400, 300])'")
+    copied: dict[str, Any] = plain(value)
+    if not all(isinstance(key, str) for key in copied):
+        raise ValueError("expected a mapping whose keys are strings")
+    return copied
+
+
 def _literal(node: ast.expr) -> Any:
     match node:
         case ast.Constant(value=None | bool() | int() | float() | str() as value):

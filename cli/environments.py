@@ -12,8 +12,9 @@ import numpy as np
 from gymnasium import error as gym_error
 from gymnasium import spaces
 
-from sb3_ddpg_custom.cli.config import ClassSpec, Settings, import_class
+from sb3_ddpg_custom.cli.classes import import_class
 from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.settings import ClassSpec, Settings
 from sb3_ddpg_custom.wrappers import StatsMonitor, VideoMonitor
 from sb3_ddpg_custom.wrappers.finite_guard import FiniteGuard
 from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
@@ -70,11 +71,21 @@ def make_env(env_id: str, settings: Settings, render_mode: str | None = None) ->
         raise UsageError(f"{env_id} refuses its env_kwargs {dict(settings.env_kwargs)}: {_one_line(error)}") from error
 
 
-def check_trainable(env_id: str, env: gym.Env[Any, Any]) -> None:
-    """Make sure that DDPG can act in an env.
+def check_trainable(env_id: str, settings: Settings) -> None:
+    """Make sure that DDPG can act in an env, as its wrappers leave it.
 
+    :param env_id: registered id
+    :param settings: for ``env_kwargs`` and ``env_wrapper``
     :raises UsageError: if its action space is not a bounded Box of floats, or SB3 has no policy for its observations
     """
+    env = make_env(env_id, settings)
+    try:
+        _check_spaces(env_id, _wrap(env, settings.env_wrapper, "env_wrapper"))
+    finally:
+        env.close()
+
+
+def _check_spaces(env_id: str, env: gym.Env[Any, Any]) -> None:
     space = env.action_space
     if not isinstance(space, spaces.Box):
         raise UsageError(
@@ -96,18 +107,22 @@ def check_trainable(env_id: str, env: gym.Env[Any, Any]) -> None:
             )
 
 
-def can_render(env_id: str, settings: Settings) -> str | None:
+def can_render(env_id: str, settings: Settings, mode: str = "rgb_array") -> str | None:
     """Try to draw one frame.
 
+    :param env_id: registered id
+    :param settings: for ``env_kwargs``
+    :param mode: ``"rgb_array"`` for images, ``"human"`` for a window
     :return: None if it worked, else the reason in one line
     """
     env = make_env(env_id, settings)
     modes = env.metadata.get("render_modes") or []
     env.close()
-    if "rgb_array" not in modes:
-        return f"{env_id} cannot draw images (its render modes are {modes})"
+    if mode not in modes:
+        what = "show a window" if mode == "human" else "draw images"
+        return f"{env_id} cannot {what} (its render modes are {modes})"
     try:
-        env = make_env(env_id, settings, "rgb_array")
+        env = make_env(env_id, settings, mode)
         try:
             env.reset(seed=0)
             env.render()
@@ -216,7 +231,11 @@ class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
 
 def _wrap(env: Any, specs: Sequence[ClassSpec], key: str) -> Any:
     for spec in specs:
-        env = import_class(spec.name, key)(env, **spec.kwargs)
+        try:
+            env = import_class(spec.name, key)(env, **spec.kwargs)
+        except (TypeError, ValueError, AssertionError) as error:
+            reason = _one_line(error) or type(error).__name__
+            raise UsageError(f"{key} {spec.name} cannot be put around the environment: {reason}") from error
     return env
 
 

@@ -10,22 +10,24 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 from scipy import stats
+from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ddpg_custom.checkpoint import Checkpoint, CheckpointError, build_policy, read_checkpoint
 from sb3_ddpg_custom.checkpoint.normalization import normalize_like
-from sb3_ddpg_custom.cli.config import RUN_KEY, Settings, resolve, validate
+from sb3_ddpg_custom.cli.config import RUN_KEY, resolve
 from sb3_ddpg_custom.cli.config_text import parse_yaml
 from sb3_ddpg_custom.cli.environments import (
+    can_render,
     check_trainable,
     evaluation_envs,
     import_modules,
-    make_env,
     registered_ids,
 )
 from sb3_ddpg_custom.cli.episodes import play
 from sb3_ddpg_custom.cli.errors import RunError, UsageError
 from sb3_ddpg_custom.cli.run_folder import find_checkpoint
 from sb3_ddpg_custom.cli.seeds import evaluation_seeds
+from sb3_ddpg_custom.cli.settings import Settings, validate
 from sb3_ddpg_custom.wrappers import prepare_headless_rendering
 from sb3_ddpg_custom.wrappers.finite_guard import NonFiniteError
 
@@ -103,12 +105,11 @@ def evaluate(request: EvaluateRequest, console: Console) -> EvaluateResult:
     try:
         checkpoint = read_checkpoint(path)
         env_id, settings = _environment(request, checkpoint)
-        env = make_env(env_id, settings)
-        check_trainable(env_id, env)
-        env.close()
-        normalize = None
-        if checkpoint.normalization is not None:
-            normalize = partial(normalize_like, checkpoint.normalization)
+        check_trainable(env_id, settings)
+        if request.video is not None or request.render:
+            problem = can_render(env_id, settings, "human" if request.render else "rgb_array")
+            if problem is not None:
+                raise UsageError(f"{'--render' if request.render else '--video'}: {problem}; leave it out")
         envs = evaluation_envs(
             env_id,
             settings,
@@ -116,7 +117,7 @@ def evaluate(request: EvaluateRequest, console: Console) -> EvaluateResult:
             n_envs=1 if request.video or request.render else min(request.episodes, 16),
             video=request.video,
             render=request.render,
-            normalize=normalize,
+            normalize=None if checkpoint.normalization is None else partial(_normalize, checkpoint),
         )
     except CheckpointError as error:
         raise UsageError(f"--checkpoint: {error}") from error
@@ -147,6 +148,13 @@ def evaluate(request: EvaluateRequest, console: Console) -> EvaluateResult:
     )
 
 
+def _normalize(checkpoint: Checkpoint, env: VecEnv) -> VecEnv:
+    try:
+        return normalize_like(checkpoint.normalization or {}, env)
+    except (ValueError, KeyError) as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from error
+
+
 def bootstrap_interval(values: "np.ndarray[Any, Any] | Sequence[float]") -> tuple[float, float] | None:
     """Give the 95 % percentile bootstrap interval of the mean, the same at each call; None for a single value."""
     if len(values) < 2:
@@ -164,7 +172,8 @@ def _environment(request: EvaluateRequest, checkpoint: Checkpoint) -> tuple[str,
         asked = resolve(
             request.env, config=None, overrides=(), steps=None, n_envs=None, registered_ids=registered_ids()
         )
-        return (asked.env_id, asked.settings) if own is None or own[0] != asked.env_id else own
+        if own is None or own[0] != asked.env_id:
+            return asked.env_id, asked.settings
     if own is None:
         raise UsageError(
             f"{checkpoint.path} does not say what it was trained on; name it with --env, as in --env pendulum"
@@ -189,7 +198,7 @@ def _own_environment(checkpoint: Checkpoint) -> tuple[str, Settings] | None:
 def _check_harmless(request: EvaluateRequest, checkpoint: Checkpoint, env_id: str, settings: Settings) -> None:
     """Refuse to import a module only because a checkpoint names it."""
     names = [spec.name for spec in (*settings.env_wrapper, *settings.vec_env_wrapper)]
-    names += [env_id.replace(":", ".")] if ":" in env_id else []
+    names += [env_id.replace(":", ".")] if ":" in env_id and request.env is None else []
     for name in names:
         named = any(name.startswith(f"{module}.") for module in request.imports)
         harmless = name.startswith(_HARMLESS) and not name.endswith(_WRITES_FILES)

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sb3_ddpg_custom.cli.config import Settings, build_policy_kwargs, build_replay_buffer_class, import_class
+from sb3_ddpg_custom.cli.classes import build_policy_kwargs, build_replay_buffer_class, import_class
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.noise import build_action_noise, build_schedule
+from sb3_ddpg_custom.cli.settings import Settings
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
@@ -73,3 +74,8 @@ def check_device(device: str) -> None:
         raise UsageError(f"--device {device} is no device of torch; use auto, cpu, cuda or cuda:0") from error
     if wanted.type == "cuda" and not th.cuda.is_available():
         raise UsageError(f"--device {device}: torch sees no CUDA device here; use --device cpu")
+    try:
+        th.zeros(1, device=wanted).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise UsageError(f"--device {device} cannot be used here: {reason}; use --device cpu") from error

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sb3_ddpg_custom.cli.config import Settings, noise_problem
 from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.settings import Settings, noise_problem
 
 if TYPE_CHECKING:
     from stable_baselines3.common.noise import ActionNoise

@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import os
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -22,3 +23,11 @@ Import = Annotated[
     list[str] | None,
     typer.Option("--import", metavar="MODULE", help="Import a module that registers environments; repeatable."),
 ]
+
+
+def import_flags(modules: Sequence[str]) -> list[str]:
+    """Write ``--import`` as the user gave it, for a command line to repeat.
+
+    :param modules: values of ``--import``
+    """
+    return [part for module in modules for part in ("--import", module)]

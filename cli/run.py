@@ -21,6 +21,7 @@ from sb3_ddpg_custom.cli.callbacks import (
     TensorBoardPages,
     checkpoint_path,
 )
+from sb3_ddpg_custom.cli.classes import import_class
 from sb3_ddpg_custom.cli.config import Resolved
 from sb3_ddpg_custom.cli.environments import evaluation_envs, normalizer, training_envs
 from sb3_ddpg_custom.cli.errors import RunError, UsageError
@@ -126,10 +127,10 @@ def run(plan: Plan, console: Console) -> TrainResult:
             report=progress.note,
         )
         pages = TensorBoardPages(_hyperparameters(plan))
+        callbacks = [StopOnSignal(signals), evaluation, pages, progress, *_extra_callbacks(plan)]
         started = time.monotonic()
         try:
-            callbacks = [StopOnSignal(signals), evaluation, pages, progress]
-            model.learn(settings.n_timesteps, [*callbacks, *_extra_callbacks(plan)])
+            model.learn(settings.n_timesteps, callbacks)
             if signals.received is None:
                 evaluation.finish()
         except SignalReceivedError:
@@ -170,8 +171,6 @@ def _begin_with(model: "DDPG", checkpoint: Checkpoint) -> None:
 
 
 def _extra_callbacks(plan: Plan) -> list[Any]:
-    from sb3_ddpg_custom.cli.config import import_class
-
     return [import_class(spec.name, "callback")(**spec.kwargs) for spec in plan.resolved.settings.callback]
 
 

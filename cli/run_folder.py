@@ -43,18 +43,19 @@ def _first_free(parent: Path, number: int) -> Path:
             return folder
 
 
-def find_checkpoint(path: Path) -> Path:
+def find_checkpoint(path: Path, flag: str = "--checkpoint") -> Path:
     """Choose the checkpoint that a user means by a path.
 
     :param path: a zip, or a run folder: then its best model, else its final one, else its newest checkpoint
+    :param flag: the option that named it, for error messages
     :raises UsageError: if there is none
     """
     if not path.exists():
-        raise UsageError(f"--checkpoint {path} does not exist; name a run folder or a .zip file")
+        raise UsageError(f"{flag} {path} does not exist; name a run folder or a .zip file")
     if not path.is_dir():
         return path
     steps = sorted((path / "checkpoints").glob("step_*.zip"))
     for candidate in (path / "best.zip", path / "final.zip", *reversed(steps)):
         if candidate.is_file():
             return candidate
-    raise UsageError(f"--checkpoint {path} is a folder without best.zip, final.zip or checkpoints; name a run folder")
+    raise UsageError(f"{flag} {path} is a folder without best.zip, final.zip or checkpoints; name a run folder")

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.options import Debug, Import
+from sb3_ddpg_custom.cli.options import Debug, Import, import_flags
 
 if TYPE_CHECKING:
     from sb3_ddpg_custom.cli.run import TrainResult
+    from sb3_ddpg_custom.cli.training import TrainRequest
 
 
 def train_command(
@@ -81,20 +82,21 @@ def train_command(
     )
     result = train(request, Console(stderr=True, quiet=quiet, highlight=False))
     if not quiet:
-        _report(result, env)
+        _report(result, request)
     if result.signal is not None:
         raise typer.Exit(128 + result.signal)
 
 
 def _parse_video(video: str | None) -> "int | Literal['none', 'cubic'] | None":
-    if video is None or video == "none" or video == "cubic":
-        return video
+    match video:
+        case None | "none" | "cubic":
+            return video
     if video.isdecimal() and int(video) >= 1:
         return int(video)
     raise UsageError(f"--video {video} is neither none, cubic nor a whole number of at least 1")
 
 
-def _report(result: "TrainResult", env: str) -> None:
+def _report(result: "TrainResult", request: "TrainRequest") -> None:
     import math
     import shlex
     import signal
@@ -119,10 +121,14 @@ def _report(result: "TrainResult", env: str) -> None:
     console.print(table)
     if result.signal is not None:
         console.print(f"stopped early by {signal.Signals(result.signal).name}; the model is saved. To go on from it:")
-        left = max(result.total_steps - result.steps, 1)
-        console.out(f"  ddpg train {shlex.quote(env)} --from {shlex.quote(str(result.checkpoint))} --steps {left}")
+        left = str(max(result.total_steps - result.steps, 1))
+        # The run's own config: --set and --config of this command line shaped the networks.
+        go_on = ["ddpg", "train", request.env, "--config", str(result.folder / "config.yml")]
+        go_on += ["--from", str(result.checkpoint), "--steps", left]
+        console.out(f"  {shlex.join([*go_on, *import_flags(request.imports)])}")
     console.print("next:")
     # Pasted lines must not be broken by the terminal's width.
     folder = result.folder if result.signal is None else result.checkpoint
-    console.out(f"  ddpg evaluate --checkpoint {shlex.quote(str(folder))}")
-    console.out(f"  tensorboard --logdir {shlex.quote(str(result.folder))}")
+    evaluate = ["ddpg", "evaluate", "--checkpoint", str(folder), *import_flags(request.imports)]
+    console.out(f"  {shlex.join(evaluate)}")
+    console.out(f"  {shlex.join(['tensorboard', '--logdir', str(result.folder)])}")

@@ -1,6 +1,7 @@
 """Train, as a plain function: ``ddpg train`` without the command line."""
 
 import shlex
+import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,9 +11,10 @@ from rich.console import Console
 
 from sb3_ddpg_custom.checkpoint import Checkpoint, CheckpointError, read_checkpoint, replacing
 from sb3_ddpg_custom.cli.config import Resolved, resolve, to_yaml
-from sb3_ddpg_custom.cli.environments import can_render, check_trainable, import_modules, make_env, registered_ids
+from sb3_ddpg_custom.cli.environments import can_render, check_trainable, import_modules, registered_ids
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.model import check_device
+from sb3_ddpg_custom.cli.options import import_flags
 from sb3_ddpg_custom.cli.run import Plan, TrainResult, run
 from sb3_ddpg_custom.cli.run_folder import create_run_folder, find_checkpoint
 from sb3_ddpg_custom.cli.seeds import training_seed
@@ -80,9 +82,7 @@ def train(request: TrainRequest, console: Console) -> TrainResult:
         registered_ids=registered_ids(),
     )
     seed = training_seed(request.seed)
-    probe = make_env(resolved.env_id, resolved.settings)
-    check_trainable(resolved.env_id, probe)
-    probe.close()
+    check_trainable(resolved.env_id, resolved.settings)
     check_device(request.device)
     video = _choose_video(request, resolved, console)
     start_from = None if request.start_from is None else _read(request.start_from)
@@ -105,7 +105,12 @@ def train(request: TrainRequest, console: Console) -> TrainResult:
         render=request.render,
         start_from=start_from,
     )
-    return run(plan, console)
+    try:
+        return run(plan, console)
+    except UsageError:
+        # Only the whole model can tell whether, say, --from fits. Nothing was trained: do not leave half a run behind.
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _choose_video(request: TrainRequest, resolved: Resolved, console: Console) -> EpisodeSchedule:
@@ -113,6 +118,9 @@ def _choose_video(request: TrainRequest, resolved: Resolved, console: Console) -
     if request.render:
         if request.video not in (None, "none"):
             raise UsageError("--render shows the env in a window, so it cannot be filmed too; leave out --video")
+        problem = can_render(resolved.env_id, resolved.settings, "human")
+        if problem is not None:
+            raise UsageError(f"--render: {problem}; leave it out")
         return "none"
     if request.video == "none":
         return "none"
@@ -129,7 +137,7 @@ def _choose_video(request: TrainRequest, resolved: Resolved, console: Console) -
 
 def _read(path: Path) -> Checkpoint:
     try:
-        return read_checkpoint(find_checkpoint(path))
+        return read_checkpoint(find_checkpoint(path, "--from"))
     except CheckpointError as error:
         raise UsageError(f"--from: {error}") from error
 
@@ -137,6 +145,9 @@ def _read(path: Path) -> Checkpoint:
 def _facts(request: TrainRequest, resolved: Resolved, seed: int, folder: Path, eval_every: int) -> dict[str, Any]:
     """Note what the settings do not say, for whoever wants to repeat the run."""
     repeat = ["ddpg", "train", resolved.env_id, "--config", str(folder / "config.yml"), "--seed", str(seed)]
+    repeat += ["--eval-every", str(eval_every), "--eval-episodes", str(request.eval_episodes)]
+    repeat += ["--device", request.device] if request.device != "auto" else []
+    repeat += ["--from", str(request.start_from)] if request.start_from is not None else []
     return {
         "seed": seed,
         "device": request.device,
@@ -144,6 +155,6 @@ def _facts(request: TrainRequest, resolved: Resolved, seed: int, folder: Path, e
         "eval_episodes": request.eval_episodes,
         "start_from": None if request.start_from is None else str(request.start_from),
         "settings_from": resolved.source,
-        "repeat_with": shlex.join([*repeat, *(part for name in request.imports for part in ("--import", name))]),
+        "repeat_with": shlex.join([*repeat, *import_flags(request.imports)]),
         "versions": {package: version(package) for package in _PACKAGES},
     }

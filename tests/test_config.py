@@ -8,20 +8,12 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sb3_ddpg_custom.cli.config import (
-    ClassSpec,
-    Resolved,
-    Settings,
-    build_policy_kwargs,
-    build_replay_buffer_class,
-    import_class,
-    resolve,
-    to_yaml,
-    validate,
-)
+from sb3_ddpg_custom.cli.classes import build_policy_kwargs, build_replay_buffer_class, import_class
+from sb3_ddpg_custom.cli.config import Resolved, resolve, to_yaml
 from sb3_ddpg_custom.cli.config_text import parse_kwargs, parse_yaml
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.noise import build_action_noise, build_schedule
+from sb3_ddpg_custom.cli.settings import ClassSpec, Settings, validate
 
 IDS = ["Pendulum-v1", "HalfCheetah-v5", "FrozenLake-v1"]
 

@@ -14,7 +14,8 @@ import yaml
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ddpg_custom import DDPG
-from sb3_ddpg_custom.cli.config import Resolved, aliases, build_policy_kwargs, resolve, to_yaml
+from sb3_ddpg_custom.cli.classes import build_policy_kwargs
+from sb3_ddpg_custom.cli.config import Resolved, aliases, resolve, to_yaml
 from sb3_ddpg_custom.cli.noise import build_action_noise, build_schedule
 
 FOLDER = Path(str(resources.files("sb3_ddpg_custom.zoo_configs")))

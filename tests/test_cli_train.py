@@ -1,0 +1,385 @@
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+import yaml
+from stable_baselines3.common.monitor import load_results
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sb3_ddpg_custom.checkpoint import read_checkpoint
+from sb3_ddpg_custom.cli import training
+from sb3_ddpg_custom.cli.run import TrainResult
+from sb3_ddpg_custom.cli.training import TrainRequest
+from sb3_ddpg_custom.wrappers import load_statistics
+
+Ddpg = Callable[..., subprocess.CompletedProcess[str]]
+PendulumRun = tuple[Path, subprocess.CompletedProcess[str]]
+
+MODULE = """
+import gymnasium as gym
+import numpy as np
+
+class Line(gym.Env):
+    metadata = {"render_modes": []}
+    observation_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+    action_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.np_random.uniform(-1, 1, 1).astype(np.float32), {}
+    def step(self, action):
+        return np.zeros(1, np.float32), float(action[0]), False, False, {}
+
+gym.register("third_party/Line-v0", Line, max_episode_steps=10)
+"""
+
+
+def tensors(path: Path) -> dict[str, th.Tensor]:
+    """Every network weight and optimiser moment of a checkpoint."""
+    found: dict[str, th.Tensor] = {}
+    for part, state in read_checkpoint(path).parameters.items():
+        nested = state.get("state", {})
+        found |= {f"{part}.{name}": value for name, value in state.items() if isinstance(value, th.Tensor)}
+        found |= {f"{part}.{i}.{name}": value for i, moments in nested.items() for name, value in moments.items()}
+    return found
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    ours, theirs = tensors(first / "final.zip"), tensors(second / "final.zip")
+    assert len(ours) > 20
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not th.equal(ours[name], theirs[name])] == []
+    rewards = load_statistics(first / "rewards.npz")["rewards"]
+    assert len(rewards) > 0
+    assert rewards.tolist() == load_statistics(second / "rewards.npz")["rewards"].tolist()
+
+
+def test_the_run_folder_is_complete(pendulum_run: PendulumRun) -> None:
+    folder, _ = pendulum_run
+    names = {path.name for path in folder.iterdir() if not path.name.startswith("events.out.tfevents.")}
+    assert names == {
+        *("config.yml", "best.zip", "final.zip", "checkpoints", "rewards.npz", "evaluations.npz"),
+        *("0.monitor.csv", "videos"),
+    }
+    steps = sorted(path.name for path in (folder / "checkpoints").iterdir())
+    assert steps == ["step_000000300.zip", "step_000000600.zip"]
+    videos = sorted(path.name for path in (folder / "videos").iterdir())
+    assert videos == ["episode-000000.mp4", "episode-000001.mp4"]
+    assert all((folder / "videos" / name).stat().st_size > 1000 for name in videos)
+    assert len(load_results(str(folder))) == 3
+
+
+def test_the_config_has_everything(pendulum_run: PendulumRun) -> None:
+    folder, _ = pendulum_run
+    document = yaml.safe_load((folder / "config.yml").read_text())
+    settings, facts = document["Pendulum-v1"], document["run"]
+    assert settings["n_timesteps"] == 600
+    assert settings["policy_kwargs"] == {"net_arch": [16, 16]}
+    assert settings["tau"] == 0.005  # a default, not in pendulum.yml
+    assert facts["seed"] == 7
+    assert facts["eval_every"] == 300
+    assert facts["eval_episodes"] == 2
+    assert facts["versions"].keys() == {"sb3-ddpg-custom", "stable-baselines3", "gymnasium", "torch", "numpy"}
+    assert facts["versions"]["numpy"] == np.__version__
+    with zipfile.ZipFile(folder / "final.zip") as archive:
+        assert archive.read("config.yml").decode() == (folder / "config.yml").read_text()
+
+
+def test_the_curves(pendulum_run: PendulumRun) -> None:
+    folder, _ = pendulum_run
+    with np.load(folder / "rewards.npz") as statistics:
+        assert statistics["timesteps"].tolist() == [200, 400, 600]
+        assert statistics["lengths"].tolist() == [200] * 3
+        assert np.isfinite(statistics["qmax"]).all()
+        rewards = statistics["rewards"].tolist()
+    assert load_results(str(folder))["r"].tolist() == pytest.approx(rewards, abs=1e-5)  # Monitor rounds
+    with np.load(folder / "evaluations.npz") as evaluations:  # the format of SB3's EvalCallback
+        assert evaluations["timesteps"].tolist() == [300, 600]
+        assert evaluations["results"].shape == (2, 2)
+        assert evaluations["ep_lengths"].tolist() == [[200, 200], [200, 200]]
+
+
+def test_tensorboard(pendulum_run: PendulumRun) -> None:
+    folder, _ = pendulum_run
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    assert set(events.Tags()["scalars"]) >= {
+        *("rollout/ep_rew_mean", "time/fps", "eval/mean_reward", "episode/reward", "episode/qmax"),
+        *("train/actor_loss", "train/critic_loss", "train/q_mean", "train/q_max", "train/td_error"),
+        *("train/grad_norm_actor", "train/grad_norm_critic"),
+    }
+    rewards = [event.value for event in events.Scalars("episode/reward")]
+    assert rewards == pytest.approx(load_statistics(folder / "rewards.npz")["rewards"].tolist())
+    hparams = events.SummaryMetadata("_hparams_/session_start_info").plugin_data
+    assert hparams.plugin_name == "hparams"
+    assert b"learning_rate" in hparams.content
+    assert b"train/td_error" in events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
+
+
+def test_it_ends_with_the_commands_to_go_on(pendulum_run: PendulumRun) -> None:
+    folder, printed = pendulum_run
+    *_, title, evaluate, tensorboard = printed.stdout.splitlines()
+    assert title == "next:"
+    assert evaluate == f"  ddpg evaluate --checkpoint {folder}"
+    assert tensorboard == f"  tensorboard --logdir {folder}"
+    assert "seed 7" in printed.stderr
+
+
+def test_the_evaluate_line_works_when_pasted(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path) -> None:
+    out = tmp_path / "my runs"
+    printed = ddpg("train", "Tiny-v0", "--out", out, "--name", "a b", *small)
+    line = next(line for line in printed.stdout.splitlines() if "ddpg evaluate" in line)
+    words = shlex.split(line)
+    assert words[:3] == ["ddpg", "evaluate", "--checkpoint"]
+    assert str(out / "Tiny-v0" / "a b" / "best.zip") in ddpg(*words[1:], "--episodes", 2).stdout
+
+
+def test_the_same_command_twice_gives_the_same_run(
+    ddpg: Ddpg, small: tuple[str, ...], tiny_run: Path, tmp_path: Path
+) -> None:
+    ddpg("train", "Tiny-v0", "--out", tmp_path, *small)
+    assert_same_run(tiny_run, tmp_path / "Tiny-v0" / "1")
+    ddpg("train", "Tiny-v0", "--out", tmp_path, *small, "--seed", 8)
+    with pytest.raises(AssertionError):
+        assert_same_run(tiny_run, tmp_path / "Tiny-v0" / "2")
+
+
+def test_the_recorded_command_repeats_the_run(ddpg: Ddpg, tiny_run: Path, tmp_path: Path) -> None:
+    command = shlex.split(yaml.safe_load((tiny_run / "config.yml").read_text())["run"]["repeat_with"])
+    assert ["--config", str(tiny_run / "config.yml"), "--seed", "7"] == command[3:7]
+    ddpg(*command[1:], "--out", tmp_path)
+    again = tmp_path / "Tiny-v0" / "1"
+    assert_same_run(tiny_run, again)
+    with np.load(tiny_run / "evaluations.npz") as ours, np.load(again / "evaluations.npz") as theirs:
+        assert ours["results"].tolist() == theirs["results"].tolist()
+
+
+def test_a_continued_run_is_repeated_with_its_start(
+    ddpg: Ddpg, small: tuple[str, ...], tiny_run: Path, tmp_path: Path
+) -> None:
+    """The recorded command used to leave out --from, and so repeated another training."""
+    start = tiny_run / "final.zip"
+    ddpg("train", "Tiny-v0", "--from", start, "--out", tmp_path, *small)
+    first = tmp_path / "Tiny-v0" / "1"
+    ddpg(*shlex.split(yaml.safe_load((first / "config.yml").read_text())["run"]["repeat_with"])[1:], "--out", tmp_path)
+    assert_same_run(first, tmp_path / "Tiny-v0" / "2")
+
+
+def test_from_begins_with_the_checkpoint(ddpg: Ddpg, small: tuple[str, ...], tiny_run: Path, tmp_path: Path) -> None:
+    no_updates = ("--set", "learning_starts=1000", "--set", "noise_type=null", "--set", "noise_std=null")
+    ddpg("train", "Tiny-v0", "--from", tiny_run / "final.zip", "--out", tmp_path, *small, *no_updates)
+    before, after = tensors(tiny_run / "final.zip"), tensors(tmp_path / "Tiny-v0" / "1" / "final.zip")
+    assert all(th.equal(before[name], after[name]) for name in before)
+    ddpg("train", "Tiny-v0", "--out", tmp_path, *small, *no_updates)
+    fresh = tensors(tmp_path / "Tiny-v0" / "2" / "final.zip")
+    assert not th.equal(fresh["policy.actor.mu.0.weight"], before["policy.actor.mu.0.weight"])
+
+
+def test_three_environments(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path) -> None:
+    ddpg("train", "Tiny-v0", "--n-envs", 3, "--out", tmp_path, *small, "--steps", 180)
+    folder = tmp_path / "Tiny-v0" / "1"
+    assert sorted(path.name for path in folder.glob("*.csv")) == [f"{i}.monitor.csv" for i in range(3)]
+    assert sorted(path.name for path in folder.glob("*.npz")) == ["evaluations.npz", "rewards.npz"]
+    with np.load(folder / "rewards.npz") as statistics:
+        assert sorted(statistics["env"].tolist()) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+        assert len(set(statistics["rewards"].tolist())) == 9
+    with np.load(folder / "evaluations.npz") as evaluations:
+        assert evaluations["timesteps"].tolist() == [51, 102, 150, 180]
+
+
+def test_a_seed_is_drawn_shown_and_recorded(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path) -> None:
+    at = small.index("--seed")
+    unseeded = (*small[:at], *small[at + 2 :], "--steps", "20")
+    seeds = []
+    for number in ("1", "2"):
+        printed = ddpg("train", "Tiny-v0", "--out", tmp_path, *unseeded)
+        seed = yaml.safe_load((tmp_path / "Tiny-v0" / number / "config.yml").read_text())["run"]["seed"]
+        assert f"seed {seed}" in printed.stderr
+        assert str(seed) in printed.stdout
+        seeds.append(seed)
+    assert seeds[0] != seeds[1]
+
+
+def test_quiet_says_nothing(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path) -> None:
+    printed = ddpg("train", "Tiny-v0", "--quiet", "--out", tmp_path, *small, "--steps", 40)
+    assert (printed.stdout, printed.stderr) == ("", "")
+    assert (tmp_path / "Tiny-v0" / "1" / "final.zip").exists()
+
+
+def test_a_name_is_taken_once(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path) -> None:
+    command = ("train", "Tiny-v0", "--name", "mine", "--out", tmp_path, *small, "--steps", 20)
+    ddpg(*command)
+    before = (tmp_path / "Tiny-v0" / "mine" / "final.zip").read_bytes()
+    error = ddpg(*command, code=2).stderr
+    assert "mine exists already" in error
+    assert (tmp_path / "Tiny-v0" / "mine" / "final.zip").read_bytes() == before
+
+
+def test_import_registers_third_party_environments(
+    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "third_party_line.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "unknown environment" in ddpg("train", "third_party/Line-v0", "--out", tmp_path, *small, code=2).stderr
+    flag = ("--import", "third_party_line")
+    printed = ddpg("train", "third_party/Line-v0", *flag, "--out", tmp_path, *small)
+    folder = tmp_path / "third_party-Line-v0" / "1"
+    assert f"  ddpg evaluate --checkpoint {folder} --import third_party_line" in printed.stdout.splitlines()
+    assert "--import third_party_line" in yaml.safe_load((folder / "config.yml").read_text())["run"]["repeat_with"]
+    assert "third_party/Line-v0" in ddpg("evaluate", "--checkpoint", folder, *flag, "--episodes", 2).stdout
+
+
+def test_a_full_command_line_becomes_one_request(ddpg: Ddpg, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    requests: list[TrainRequest] = []
+
+    def train(request: TrainRequest, console: Any) -> TrainResult:
+        requests.append(request)
+        return TrainResult(
+            env_id="Pendulum-v1",
+            folder=tmp_path,
+            checkpoint=tmp_path / "final.zip",
+            seed=3,
+            steps=5,
+            total_steps=5,
+            seconds=1.0,
+            episodes=0,
+            last_return=float("nan"),
+            best_return=float("-inf"),
+            signal=None,
+        )
+
+    monkeypatch.setattr(training, "train", train)
+    ddpg("train", "pendulum")
+    ddpg(
+        *("train", "pendulum", "--steps", 5, "--seed", 3, "--config", "a.yml", "--set", "tau=1", "--set", "gamma=0.5"),
+        *("--out", tmp_path, "--name", "n", "--device", "cpu", "--n-envs", 2, "--eval-every", 4, "--eval-episodes", 6),
+        *("--video", "25", "--render", "--from", "b.zip", "--import", "os", "--import", "re", "--quiet"),
+    )
+    ddpg("train", "pendulum", "--video", "none")
+    assert requests == [
+        TrainRequest(env="pendulum"),
+        TrainRequest(
+            env="pendulum",
+            steps=5,
+            seed=3,
+            config=Path("a.yml"),
+            overrides=("tau=1", "gamma=0.5"),
+            out=tmp_path,
+            name="n",
+            device="cpu",
+            n_envs=2,
+            eval_every=4,
+            eval_episodes=6,
+            video=25,
+            render=True,
+            imports=("os", "re"),
+            start_from=Path("b.zip"),
+        ),
+        TrainRequest(env="pendulum", video="none"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape"),
+    [
+        (["normalize=true"], (1,)),
+        (["frame_stack=3"], (3,)),
+        (["env_wrapper={gymnasium.wrappers.RescaleAction: {min_action: -0.5, max_action: 0.5}}"], (1,)),
+        (["normalize=true", "frame_stack=2", "env_wrapper=[gymnasium.wrappers.ClipAction]"], (2,)),
+    ],
+)
+def test_what_surrounds_the_environment_survives_into_evaluate(
+    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, settings: list[str], shape: tuple[int, ...]
+) -> None:
+    flags = [f"--set={setting}" for setting in settings]
+    ddpg("train", "Tiny-v0", "--out", tmp_path, *small, "--set", "env_kwargs={bound: 2.0}", *flags)
+    folder = tmp_path / "Tiny-v0" / "1"
+    assert tuple(read_checkpoint(folder / "best.zip").attributes["observation_space"]["_shape"]) == shape
+    # The first two episodes of an evaluation with seed 0 are those that the training evaluated on.
+    result = ddpg("evaluate", "--checkpoint", folder / "best.zip", "--episodes", 2, "--json").stdout
+    with np.load(folder / "evaluations.npz") as evaluations:
+        best = evaluations["results"][evaluations["results"].mean(axis=1).argmax()]
+    assert yaml.safe_load(result)["returns"] == pytest.approx(best.tolist(), abs=1e-4)
+
+
+def test_an_environment_may_become_trainable_by_a_wrapper(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path) -> None:
+    """The check used to look at the bare environment, so that its own advice to use env_wrapper did not help."""
+    command = ("train", "CliffWalking-v1", "--out", tmp_path, *small, "--set", "env_wrapper=test_wrapper_module.Steer")
+    (tmp_path / "test_wrapper_module.py").write_text(
+        "import gymnasium as gym, numpy as np\n"
+        "class Steer(gym.ActionWrapper):\n"
+        "    def __init__(self, env):\n"
+        "        super().__init__(gym.wrappers.TimeLimit(env, 10))\n"
+        "        self.action_space = gym.spaces.Box(-1, 1, (1,), np.float32)\n"
+        "    def action(self, action):\n"
+        "        return int(action[0] > 0)\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        ddpg(*command)
+    assert (tmp_path / "CliffWalking-v1" / "1" / "final.zip").exists()
+
+
+def test_two_runs_never_share_a_folder(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path) -> None:
+    from sb3_ddpg_custom.cli.run_folder import create_run_folder
+
+    with ThreadPoolExecutor(8) as pool:
+        folders = list(pool.map(lambda _: create_run_folder(tmp_path, "Tiny-v0", None), range(40)))
+    assert sorted(int(folder.name) for folder in folders) == list(range(1, 41))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_training_with_a_saved_model(
+    ddpg: Ddpg, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    command = [sys.executable, "-m", "sb3_ddpg_custom.cli", "train", "pendulum", "--video", "none", "--out", "my runs"]
+    command += ["--set", "policy_kwargs.net_arch=[16,16]", "--eval-every", "1000000", "--eval-episodes", "1"]
+    process = subprocess.Popen(
+        [*command, "--steps", "1000000"],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    folder = tmp_path / "my runs" / "Pendulum-v1" / "1"
+    try:
+        deadline = time.monotonic() + 120
+        monitor = folder / "0.monitor.csv"
+        while not (monitor.exists() and len(monitor.read_text().splitlines()) > 3):
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == code
+    assert "Traceback" not in out + err
+    assert number.name in out
+    (checkpoint,) = (folder / "checkpoints").iterdir()
+    assert not (folder / "final.zip").exists()
+    rewards = load_statistics(folder / "rewards.npz")["rewards"]
+    assert len(rewards) >= 2
+    assert np.isfinite(rewards).all()
+    # The line that it prints really goes on, with the nets that --set had made smaller.
+    words = shlex.split(next(line for line in out.splitlines() if "--from" in line))
+    assert words[words.index("--from") + 1] == str(checkpoint.relative_to(tmp_path))
+    assert int(words[words.index("--steps") + 1]) == 1_000_000 - int(checkpoint.stem.removeprefix("step_"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        quick = ("--steps", 20, "--video", "none", "--eval-every", 20, "--eval-episodes", 1)
+        ddpg(*words[1:], *quick, "--set", "learning_starts=1000")
+    trained, gone_on = tensors(checkpoint), tensors(tmp_path / "my runs" / "Pendulum-v1" / "2" / "final.zip")
+    assert all(th.equal(trained[name], gone_on[name]) for name in trained)
