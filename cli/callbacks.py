@@ -22,8 +22,10 @@ _LAYOUT = {
         "return of each episode": ["Multiline", ["episode/reward"]],
         "Q": ["Multiline", ["train/q_mean", "train/q_max"]],
         "qmax of each episode": ["Multiline", ["episode/qmax"]],
-        "losses": ["Multiline", ["train/critic_loss", "train/actor_loss"]],
-        "TD error and gradients": ["Multiline", ["train/td_error", "train/grad_norm_critic", "train/grad_norm_actor"]],
+        "critic loss": ["Multiline", ["train/critic_loss"]],
+        "actor loss": ["Multiline", ["train/actor_loss"]],
+        "TD error": ["Multiline", ["train/td_error"]],
+        "gradient norms": ["Multiline", ["train/grad_norm_critic", "train/grad_norm_actor"]],
     }
 }
 _METRICS = ("eval/mean_reward", "rollout/ep_rew_mean", "train/q_mean", "train/critic_loss")

@@ -28,6 +28,7 @@ from sb3_ddpg_custom.cli.errors import RunError, UsageError
 from sb3_ddpg_custom.cli.model import build_model
 from sb3_ddpg_custom.cli.progress import TrainingProgress
 from sb3_ddpg_custom.cli.seeds import evaluation_seeds
+from sb3_ddpg_custom.cli.threads import torch_threads
 from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Plan:
     :param resolved: env id and settings
     :param seed: the training's seed
     :param device: torch device
+    :param threads: torch's threads, None to choose by the size of the networks
     :param folder: the run's folder, which exists
     :param config: text of its ``config.yml``
     :param eval_every: env steps between evaluations
@@ -53,6 +55,7 @@ class Plan:
     resolved: Resolved
     seed: int
     device: str
+    threads: int | None
     folder: Path
     config: str
     eval_every: int
@@ -103,6 +106,7 @@ def run(plan: Plan, console: Console) -> TrainResult:
     signals = Signals()
     with ExitStack() as stack:
         stack.enter_context(signals.caught())
+        stack.enter_context(torch_threads(plan.threads, settings))
         envs = training_envs(env_id, settings, plan.folder, video=plan.video, render=plan.render)
         stack.callback(envs.close)
         seeds = evaluation_seeds(0, plan.eval_episodes)
@@ -128,6 +132,7 @@ def run(plan: Plan, console: Console) -> TrainResult:
         )
         pages = TensorBoardPages(_hyperparameters(plan))
         callbacks = [StopOnSignal(signals), evaluation, pages, progress, *_extra_callbacks(plan)]
+        console.print(f"{env_id}: {settings.n_timesteps:,} steps, seed {plan.seed}, in {plan.folder}")
         started = time.monotonic()
         try:
             model.learn(settings.n_timesteps, callbacks)
@@ -175,7 +180,8 @@ def _extra_callbacks(plan: Plan) -> list[Any]:
 
 
 def _hyperparameters(plan: Plan) -> Mapping[str, Any]:
-    return {"env_id": plan.resolved.env_id, "seed": plan.seed, **plan.resolved.settings.model_dump()}
+    values = {"env_id": plan.resolved.env_id, "seed": plan.seed, **plan.resolved.settings.model_dump()}
+    return {name: value for name, value in values.items() if value not in (None, (), {})}
 
 
 def _failure(model: "DDPG", plan: Plan, error: Exception) -> str:

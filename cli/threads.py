@@ -1,0 +1,42 @@
+"""How many threads torch computes with during a run."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sb3_ddpg_custom.cli.settings import Settings
+
+# Below this many multiplications in the largest product, handing out work costs more than a second core brings, and
+# far more when another program holds that core.
+_WORTH_SHARING = 5_000_000
+_LARGEST_DEFAULT_LAYER = 400 * 300  # SB3's network where the settings name none
+
+
+@contextmanager
+def torch_threads(wanted: int | None, settings: Settings) -> Iterator[None]:
+    """Set torch's number of threads inside the block.
+
+    :param wanted: how many; None takes one for small networks and leaves torch's choice for large ones
+    :param settings: for the size of the products
+    """
+    import torch as th
+
+    before = th.get_num_threads()
+    if wanted is None:
+        wanted = 1 if largest_product(settings) < _WORTH_SHARING else before
+    th.set_num_threads(wanted)
+    try:
+        yield
+    finally:
+        th.set_num_threads(before)
+
+
+def largest_product(settings: Settings) -> int:
+    """Count the multiplications of the largest layer's product with one batch.
+
+    :param settings: ``batch_size`` and ``policy_kwargs.net_arch``; observations are taken for small
+    """
+    net_arch = settings.policy_kwargs.get("net_arch")
+    networks = list(net_arch.values()) if isinstance(net_arch, dict) else [net_arch or []]
+    layers = [a * b for widths in networks for a, b in itertools.pairwise(widths)]
+    return settings.batch_size * max(layers, default=_LARGEST_DEFAULT_LAYER if net_arch is None else 0)
