@@ -59,8 +59,10 @@ def make_env(env_id: str, settings: Settings, render_mode: str | None = None) ->
     :param render_mode: Gymnasium's
     :raises UsageError: if the env is unknown, lacks a package or refuses its arguments
     """
+    # Envs without a renderer need not take the argument.
+    rendering = {} if render_mode is None else {"render_mode": render_mode}
     try:
-        return gym.make(env_id, **{"render_mode": render_mode, **settings.env_kwargs})
+        return gym.make(env_id, **{**rendering, **settings.env_kwargs})
     except (gym_error.DependencyNotInstalled, ImportError) as error:
         extra = needed_extra(env_id)
         remedy = f'pip install "sb3-ddpg-custom[{extra}]"' if extra else "install the package that it needs"
@@ -95,7 +97,7 @@ def _check_spaces(env_id: str, env: gym.Env[Any, Any]) -> None:
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
         raise UsageError(
             f"{env_id} has unbounded actions ({space}), but DDPG's tanh needs finite bounds; "
-            "set them with env_wrapper, for example gymnasium.wrappers.RescaleAction"
+            "give the environment's action space a finite low and high, or name an env_wrapper that does"
         )
     parts = (
         env.observation_space.spaces if isinstance(env.observation_space, spaces.Dict) else {"": env.observation_space}
@@ -231,8 +233,12 @@ class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
 
 def _wrap(env: Any, specs: Sequence[ClassSpec], key: str) -> Any:
     for spec in specs:
+        wrapper = import_class(spec.name, key)
+        if issubclass(wrapper, gym.wrappers.TimeLimit):
+            # The monitors sit inside of the wrappers, to count the env's own rewards: they would miss the end.
+            raise UsageError(f"{key} {spec.name} ends episodes; set env_kwargs.max_episode_steps instead")
         try:
-            env = import_class(spec.name, key)(env, **spec.kwargs)
+            env = wrapper(env, **spec.kwargs)
         except (TypeError, ValueError, AssertionError) as error:
             reason = _one_line(error) or type(error).__name__
             raise UsageError(f"{key} {spec.name} cannot be put around the environment: {reason}") from error
@@ -250,10 +256,12 @@ def _vectorise(
 
     env: VecEnv = DummyVecEnv([partial(make, rank) for rank in range(n_envs)])
     env = _wrap(env, settings.vec_env_wrapper, "vec_env_wrapper")
-    if normalize is not None:
-        env = normalize(env)
     if settings.frame_stack is not None:
         env = VecFrameStack(env, settings.frame_stack)
+    if normalize is not None:
+        # Outermost: SB3's off-policy algorithms store what VecNormalize saw, and rl_zoo3's order would leave them
+        # with single frames in a buffer for stacked ones.
+        env = normalize(env)
     # Images go channel-first, as every SB3 algorithm does with its own env.
     return OffPolicyAlgorithm._wrap_env(env)
 

@@ -13,7 +13,7 @@ def create_run_folder(out: Path, env_id: str, name: str | None) -> Path:
     :param name: value of ``--name``
     :raises UsageError: if the name is taken or no name, or the folder cannot be written
     """
-    if name is not None and (not name.strip() or name in (".", "..") or "/" in name or "\\" in name):
+    if name is not None and (not name.strip() or name in (".", "..") or any(sign in name for sign in "/\\\0")):
         raise UsageError(f"--name {name!r} is no name for a folder; leave out slashes")
     parent = out / env_id.replace(":", "-").replace("/", "-")
     try:

@@ -31,6 +31,9 @@ def train_command(
     out: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
     name: Annotated[str | None, typer.Option(help="Name of this run's folder; default: the next number.")] = None,
     device: Annotated[str, typer.Option(help="Torch device: auto, cpu, cuda, cuda:1 …")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Torch's threads; default: one for small networks, else torch's choice.")
+    ] = None,
     n_envs: Annotated[int | None, typer.Option(help="Environments side by side; default: the config's.")] = None,
     eval_every: Annotated[
         int | None,
@@ -72,6 +75,7 @@ def train_command(
         out=out,
         name=name,
         device=device,
+        threads=threads,
         n_envs=n_envs,
         eval_every=eval_every,
         eval_episodes=eval_episodes,
@@ -124,7 +128,7 @@ def _report(result: "TrainResult", request: "TrainRequest") -> None:
         left = str(max(result.total_steps - result.steps, 1))
         # The run's own config: --set and --config of this command line shaped the networks.
         go_on = ["ddpg", "train", request.env, "--config", str(result.folder / "config.yml")]
-        go_on += ["--from", str(result.checkpoint), "--steps", left]
+        go_on += ["--from", str(result.checkpoint), "--steps", left, "--out", str(request.out)]
         console.out(f"  {shlex.join([*go_on, *import_flags(request.imports)])}")
     console.print("next:")
     # Pasted lines must not be broken by the terminal's width.

@@ -36,6 +36,7 @@ class TrainRequest:
     :param out: folder of all runs
     :param name: name of this run, None for the next number
     :param device: torch device
+    :param threads: torch's threads, None to choose by the size of the networks
     :param n_envs: envs side by side, None for the config's
     :param eval_every: env steps between evaluations, None for a tenth of the training
     :param eval_episodes: episodes per evaluation
@@ -53,6 +54,7 @@ class TrainRequest:
     out: Path = Path("runs")
     name: str | None = None
     device: str = "auto"
+    threads: int | None = None
     n_envs: int | None = None
     eval_every: int | None = None
     eval_episodes: int = 10
@@ -92,11 +94,11 @@ def train(request: TrainRequest, console: Console) -> TrainResult:
     config = to_yaml(resolved, run=_facts(request, resolved, seed, folder, eval_every))
     with replacing(folder / "config.yml") as file:
         file.write(config.encode())
-    console.print(f"{resolved.env_id}: {resolved.settings.n_timesteps:,} steps, seed {seed}, in {folder}")
     plan = Plan(
         resolved=resolved,
         seed=seed,
         device=request.device,
+        threads=request.threads,
         folder=folder,
         config=config,
         eval_every=eval_every,
@@ -145,7 +147,14 @@ def _read(path: Path) -> Checkpoint:
 def _facts(request: TrainRequest, resolved: Resolved, seed: int, folder: Path, eval_every: int) -> dict[str, Any]:
     """Note what the settings do not say, for whoever wants to repeat the run."""
     repeat = ["ddpg", "train", resolved.env_id, "--config", str(folder / "config.yml"), "--seed", str(seed)]
-    repeat += ["--eval-every", str(eval_every), "--eval-episodes", str(request.eval_episodes)]
+    repeat += [
+        "--out",
+        str(request.out),
+        "--eval-every",
+        str(eval_every),
+        "--eval-episodes",
+        str(request.eval_episodes),
+    ]
     repeat += ["--device", request.device] if request.device != "auto" else []
     repeat += ["--from", str(request.start_from)] if request.start_from is not None else []
     return {

@@ -62,7 +62,7 @@ class Tiny(gym.Env[Any, Any]):
 def ddpg() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
     """Call ``ddpg`` as the shell would, but in this process; ``code`` is the exit code to expect."""
     # Without Gymnasium's checker, whose warnings about NaN would be errors here.
-    gym.register("Tiny-v0", Tiny, max_episode_steps=20, disable_env_checker=True)
+    gym.register("Tiny-v0", lambda **kwargs: Tiny(**kwargs), max_episode_steps=20, disable_env_checker=True)
 
     def call(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
         command = ["ddpg", *map(str, arguments)]

@@ -1,0 +1,89 @@
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from sb3_ddpg_custom.wrappers.finite_guard import FiniteGuard, NonFiniteError
+
+
+class Scripted(gym.Env[Any, Any]):
+    """Gives back what it is told to."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    action_space = gym.spaces.Box(-1, 1, (1,), np.float64)
+
+    def __init__(self) -> None:
+        self.observation: Any = np.zeros(2)
+        self.reward = 0.0
+        self.actions: list[Any] = []
+        self.arguments: list[Any] = []
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.arguments.append((seed, options))
+        return self.observation, {"reset": 1}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.actions.append(action)
+        return self.observation, self.reward, True, False, {"step": 1}
+
+
+@pytest.fixture
+def env() -> Scripted:
+    return Scripted()
+
+
+def test_finite_numbers_pass_unchanged(env: Scripted) -> None:
+    guard = FiniteGuard(env)
+    observation, info = guard.reset(seed=3, options={"a": 1})
+    assert observation is env.observation
+    assert info == {"reset": 1}
+    assert env.arguments == [(3, {"a": 1})]
+    action = np.array([0.5])
+    observation, reward, terminated, truncated, info = guard.step(action)
+    assert observation is env.observation
+    assert (reward, terminated, truncated, info) == (0.0, True, False, {"step": 1})
+    assert env.actions[0] is action
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_rewards(env: Scripted, bad: float) -> None:
+    guard = FiniteGuard(env)
+    guard.reset()
+    guard.step(np.zeros(1))
+    env.reward = bad
+    with pytest.raises(NonFiniteError, match=r"step 2: the reward is -?(nan|inf): the environment is at fault"):
+        guard.step(np.zeros(1))
+
+
+def test_steps_are_counted_over_episodes(env: Scripted) -> None:
+    guard = FiniteGuard(env)
+    for _ in range(3):
+        guard.reset()
+        guard.step(np.zeros(1))
+    env.observation = np.array([0.0, np.nan])
+    with pytest.raises(NonFiniteError, match=r"step 3: the observation after reset is \[ 0\. nan\]"):
+        guard.reset()
+    with pytest.raises(NonFiniteError, match=r"step 4: the observation is \[ 0\. nan\]"):
+        guard.step(np.zeros(1))
+
+
+def test_a_bad_action_does_not_reach_the_environment(env: Scripted) -> None:
+    with pytest.raises(NonFiniteError, match=r"step 1: the action is \[nan\]: the policy has diverged"):
+        FiniteGuard(env).step(np.array([np.nan]))
+    assert env.actions == []
+
+
+@pytest.mark.parametrize(
+    ("observation", "name"),
+    [({"a": np.zeros(2), "b": np.full(2, np.inf)}, "'b'"), ({"outer": {"inner": np.array(np.nan)}}, "'outer' 'inner'")],
+)
+def test_parts_of_dict_observations(env: Scripted, observation: Any, name: str) -> None:
+    env.observation = observation
+    with pytest.raises(NonFiniteError, match=f"observation after reset {name} is"):
+        FiniteGuard(env).reset()
+
+
+def test_integers_pass(env: Scripted) -> None:
+    env.observation = {"count": 3, "image": np.zeros((2, 2), np.uint8)}
+    assert FiniteGuard(env).reset()[0] is env.observation
