@@ -198,12 +198,14 @@ def _own_environment(checkpoint: Checkpoint) -> tuple[str, Settings] | None:
 def _check_harmless(request: EvaluateRequest, checkpoint: Checkpoint, env_id: str, settings: Settings) -> None:
     """Refuse to import a module only because a checkpoint names it."""
     names = [spec.name for spec in (*settings.env_wrapper, *settings.vec_env_wrapper)]
-    names += [env_id.replace(":", ".")] if ":" in env_id and request.env is None else []
+    # "module:Env-v0" imports its module, and Gymnasium's bridges to old Gym import what their arguments say.
+    imports = ":" in env_id or env_id.startswith(("GymV21", "GymV26"))
+    names += [env_id.replace(":", ".")] if imports and request.env is None else []
     for name in names:
         named = any(name.startswith(f"{module}.") for module in request.imports)
         harmless = name.startswith(_HARMLESS) and not name.endswith(_WRITES_FILES)
         if not named and not harmless:
-            module = name.rpartition(".")[0]
+            module = name.rpartition(".")[0] or name
             raise UsageError(
                 f"{checkpoint.path} wants to import {module}, which could run anything; "
                 f"if you trust it, add --import {module}"

@@ -17,6 +17,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_ddpg_custom import DDPG, AnnealedActionNoise, EpisodeScaledActionNoise, ReplayBuffer
 from sb3_ddpg_custom.policies import initialise_outputs
+from sb3_ddpg_custom.wrappers import StatsMonitor, load_statistics
 
 SMALL: dict[str, Any] = {
     "policy_kwargs": {"net_arch": [16]},
@@ -254,6 +255,13 @@ def test_qmax_is_the_mean_over_an_episodes_updates_of_the_batchs_mean_q() -> Non
     # updates follow steps 21, 22, …; an episode's last step is followed by its update only when it has ended
     qmax = [annotation["qmax"] for annotation in env.annotations]
     np.testing.assert_allclose(qmax, [np.mean(means[:4]), np.mean(means[4:29]), np.mean(means[29:54])], rtol=1e-5)
+
+
+def test_a_wrapper_that_ends_episodes_around_the_monitor_does_not_stop_the_training(tmp_path: Path) -> None:
+    env = gym.wrappers.TimeLimit(StatsMonitor(gym.make("Pendulum-v1"), tmp_path / "rewards.npz"), 10)
+    DDPG("MlpPolicy", env, **SMALL).learn(35)
+    env.close()
+    assert len(load_statistics(tmp_path / "rewards.npz")["rewards"]) == 0
 
 
 def test_qmax_is_nan_before_the_first_update() -> None:

@@ -150,10 +150,21 @@ def test_annotations_add_columns(tmp_path: Path) -> None:
     assert statistics["rewards"].tolist() == [2.5, 5.0, 7.5]
 
 
+def test_an_episode_that_was_reset_half_way_is_not_mistaken_for_the_one_before(tmp_path: Path) -> None:
+    env = StatsMonitor(Countdown(), tmp_path / "rewards.npz")
+    play(env)
+    assert env.annotate_episode(qmax=1.0)
+    env.reset()
+    env.step(0)
+    env.reset()
+    assert not env.annotate_episode(qmax=2.0)
+    env.close()
+    assert load_statistics(tmp_path / "rewards.npz")["qmax"].tolist() == [1.0]
+
+
 def test_bad_annotations_are_refused_and_change_nothing(tmp_path: Path) -> None:
     env = StatsMonitor(Countdown(), tmp_path / "rewards.npz")
-    with pytest.raises(RuntimeError, match="no episode to annotate: call annotate_episode after"):
-        env.annotate_episode(qmax=1.0)
+    assert not env.annotate_episode(qmax=1.0)
     play(env)
     for name in ("rewards", "lengths", "timesteps", "seconds", "env"):
         with pytest.raises(ValueError, match=f"'{name}' is measured by StatsMonitor itself"):

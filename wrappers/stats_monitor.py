@@ -76,6 +76,9 @@ class StatsMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
         """Reset the environment and begin a new episode."""
         self._check_usable()
         answer = self.env.reset(seed=seed, options=options)
+        if self._episode_is_running and self._length_steps:
+            # Cut off from outside: whoever comes to annotate means that episode, and it has no row.
+            self._last_row = None
         self._episode_is_running = True
         self._reward = 0.0
         self._length_steps = 0
@@ -96,22 +99,22 @@ class StatsMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
                 )
         return answer
 
-    def annotate_episode(self, /, **statistics: SupportsFloat) -> None:
+    def annotate_episode(self, /, **statistics: SupportsFloat) -> bool:
         """Add values to the row of this environment's last finished episode, or replace them.
 
         Through Stable-Baselines3: ``vec_env.env_method("annotate_episode", indices=[i], qmax=1.5)``.
 
         :param statistics: one number per column; a new name adds a column, NaN in the earlier rows
+        :return: False if there is no such row: no episode has ended yet, or the last one was reset half-way
         """
         self._check_usable()
         values = _check_statistics(statistics)
         if self._last_row is None:
-            raise RuntimeError(
-                "there is no episode to annotate: call annotate_episode after an episode of this environment "
-                "has terminated or was truncated"
-            )
+            # No error: in a subprocess of a VecEnv it would end the training.
+            return False
         if values:
             self._log.put(self._last_row, values)
+        return True
 
     def close(self) -> None:
         """Write every row to the npz, then close the environment. Safe to call twice."""
