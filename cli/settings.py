@@ -138,7 +138,7 @@ class Settings(BaseModel):
     :param optimize_memory_usage: SB3's memory-saving buffer
     :param n_steps: steps of the return in the critic's target
     :param max_grad_norm: gradients are clipped to this norm; None: they are not
-    :param critic_weight_decay: L2 on the critic's weights
+    :param critic_weight_decay: L2 on the critic's weights; None: the optimiser's own
     :param output_init: output layers start uniform in ± this; None: as PyTorch starts them
     :param update: how a gradient update is computed
     :param stats_window_size: episodes that the logged means span
@@ -194,7 +194,7 @@ class Settings(BaseModel):
     ] = False
     n_steps: _Positive = 1
     max_grad_norm: _AboveZero | None = None
-    critic_weight_decay: _AtLeastZero = 0.0
+    critic_weight_decay: _AtLeastZero | None = None
     output_init: _AboveZero | None = None
     update: _Name = "auto"
     stats_window_size: _Positive = 100

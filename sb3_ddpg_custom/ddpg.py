@@ -59,7 +59,8 @@ class DDPG(OffPolicyAlgorithm):
     :param _init_setup_model: build the networks at once
     :param stats_window_size: episodes over which ``rollout/*`` averages
     :param critic_learning_rate: the critic's step size, a number or a schedule; None takes ``learning_rate``
-    :param critic_weight_decay: L2 penalty on the critic (the paper's is 1e-2): adds decay · w to each gradient
+    :param critic_weight_decay: L2 penalty on the critic (the paper's is 1e-2): adds decay · w to each gradient; None
+        for the optimiser's own
     :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
     :param output_init: bound of the uniform initialisation of the output layers (the paper's is 3e-3); None for torch's
     :param update: how gradients are computed, see :func:`sb3_ddpg_custom.updates.make_update`
@@ -102,7 +103,7 @@ class DDPG(OffPolicyAlgorithm):
         *,
         stats_window_size: int = 100,
         critic_learning_rate: float | Schedule | None = None,
-        critic_weight_decay: float = 0.0,
+        critic_weight_decay: float | None = None,
         max_grad_norm: float | None = None,
         output_init: float | None = None,
         update: UpdateName = "auto",
@@ -181,8 +182,9 @@ class DDPG(OffPolicyAlgorithm):
         update_learning_rate(self.critic.optimizer, critic_learning_rate)
         if self.critic_learning_rate is not None:
             self.logger.record("train/critic_learning_rate", critic_learning_rate)
-        for group in self.critic.optimizer.param_groups:
-            group["weight_decay"] = self.critic_weight_decay
+        if self.critic_weight_decay is not None:
+            for group in self.critic.optimizer.param_groups:
+                group["weight_decay"] = self.critic_weight_decay
 
     def _log_updates(self, statistics: th.Tensor) -> None:
         """Log the updates of one ``train()``.

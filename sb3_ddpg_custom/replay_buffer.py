@@ -179,7 +179,8 @@ class ReplayBuffer(SB3ReplayBuffer):
     def _tensors(self, arrays: Observations) -> Any:
         if isinstance(arrays, dict):
             return {key: self._tensors(array) for key, array in arrays.items()}
-        return th.from_numpy(arrays).to(self.device)
+        # Contiguous: on strided rows some kernels (batch norm) add up in another order than on SB3's arrays.
+        return th.from_numpy(np.ascontiguousarray(arrays)).to(self.device)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the views, which a pickle would copy, and the rows that nothing was written to."""
