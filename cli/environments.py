@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import time
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
@@ -109,12 +110,15 @@ def _check_spaces(env_id: str, env: gym.Env[Any, Any]) -> None:
             )
 
 
-def can_render(env_id: str, settings: Settings, mode: str = "rgb_array") -> str | None:
-    """Try to draw one frame.
+def can_render(
+    env_id: str, settings: Settings, mode: str = "rgb_array", *, slow_seconds: float | None = None
+) -> str | None:
+    """Try to draw.
 
     :param env_id: registered id
     :param settings: for ``env_kwargs``
     :param mode: ``"rgb_array"`` for images, ``"human"`` for a window
+    :param slow_seconds: time per frame that counts as a failure too, None for any time
     :return: None if it worked, else the reason in one line
     """
     env = make_env(env_id, settings)
@@ -127,11 +131,16 @@ def can_render(env_id: str, settings: Settings, mode: str = "rgb_array") -> str 
         env = make_env(env_id, settings, mode)
         try:
             env.reset(seed=0)
+            env.render()  # opens the renderer
+            began = time.perf_counter()
             env.render()
+            seconds = time.perf_counter() - began
         finally:
             env.close()
     except Exception as error:  # any renderer, any driver
         return f"{env_id} cannot draw here: {_one_line(error)}"
+    if slow_seconds is not None and seconds > slow_seconds:
+        return f"drawing a frame of {env_id} takes {1000 * seconds:.0f} ms here"
     return None
 
 

@@ -45,7 +45,7 @@ def train_command(
         typer.Option(
             metavar="none|cubic|N",
             help="Training episodes to film: none, cubic (0, 1, 8, 27 …, 1000, 2000 …) or every N-th. "
-            "Default: cubic where the environment can be drawn.",
+            "Default: cubic where the environment can be drawn quickly.",
         ),
     ] = None,
     render: Annotated[bool, typer.Option("--render", help="Show the training in a window.")] = False,
@@ -117,7 +117,8 @@ def _report(result: "TrainResult", request: "TrainRequest") -> None:
     )
     if not math.isnan(result.last_return):
         table.add_row(
-            "return in training", f"{result.last_return:.1f} (mean of the last 100 episodes, with exploration)"
+            "return in training",
+            f"{result.last_return:.1f} (mean of the last {min(result.episodes, 100)} episodes, with exploration)",
         )
     if math.isfinite(result.best_return):
         table.add_row("best evaluation", f"{result.best_return:.1f}")

@@ -393,3 +393,15 @@ def test_a_signal_ends_the_training_with_a_saved_model(
         ddpg(*words[1:], *quick, "--set", "learning_starts=1000")
     trained, gone_on = tensors(checkpoint), tensors(tmp_path / "my runs" / "Pendulum-v1" / "2" / "final.zip")
     assert all(th.equal(trained[name], gone_on[name]) for name in trained)
+
+
+def test_an_env_that_draws_slowly_is_not_filmed_unless_asked(
+    ddpg: Ddpg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_SLOW_FRAME_SECONDS", 0.0)  # every env is slow now
+    options = ("--steps=30", "--eval-episodes=1", "--eval-every=30", f"--out={tmp_path}")
+    done = ddpg("train", "pendulum", *options, "--name=default")
+    assert "no videos: drawing a frame of Pendulum-v1 takes" in done.stderr
+    assert not (tmp_path / "Pendulum-v1" / "default" / "videos").exists()
+    ddpg("train", "pendulum", *options, "--name=asked", "--video=cubic")
+    assert list((tmp_path / "Pendulum-v1" / "asked" / "videos").glob("*.mp4"))
