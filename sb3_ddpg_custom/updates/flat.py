@@ -1,0 +1,118 @@
+"""Networks whose parameters lie in one flat tensor, and Adam on it.
+
+The parameters stay the policy's own ``nn.Parameter`` objects, and the optimiser keeps its state dict: only their memory
+moves, so that one call can read, step or average all of them.
+"""
+
+from collections.abc import Sequence
+
+import torch as th
+from torch.optim.adam import adam
+
+# Adam's first moment of a unit that never fires shrinks by β₁ a step. Below 1e-38 a float is denormal, which a CPU
+# multiplies up to a hundred times slower, and rounding never lets it reach 0. So what has fallen below _TINY is set to
+# 0 often enough that nothing gets from there to 1e-38 in between: 0.9 ** 256 is 2e-12, and _TINY · 2e-12 is normal.
+_TINY = 1e-24
+_STEPS_BETWEEN_SWEEPS = 256
+
+
+class FlatParameters:
+    """The parameters of some networks as views of one flat tensor.
+
+    :param parameters: moved into the flat tensor, in this order
+    """
+
+    def __init__(self, parameters: Sequence[th.nn.Parameter]) -> None:
+        self.parameters = list(parameters)
+        self.flat = th.cat([parameter.detach().reshape(-1) for parameter in self.parameters])
+        self.views = split_like(self.flat, self.parameters)
+        for parameter, view in zip(self.parameters, self.views, strict=True):
+            parameter.data = view
+        self._addresses = [view.data_ptr() for view in self.views]
+
+    def is_current(self) -> bool:
+        """Say whether the parameters still lie here; ``policy.to`` and ``parameter.data = …`` move them away."""
+        return [parameter.data_ptr() for parameter in self.parameters] == self._addresses
+
+
+class FlatAdam:
+    """torch's Adam, stepping a flat tensor; the optimiser's state lies in flat tensors too.
+
+    :param optimizer: Adam with one parameter group, over exactly the parameters of ``target``
+    :param target: what to step
+    """
+
+    def __init__(self, optimizer: th.optim.Adam, target: FlatParameters) -> None:
+        self.optimizer = optimizer
+        self.target = target
+        self.gradient = th.zeros_like(target.flat)
+        self.gradients = split_like(self.gradient, target.parameters)
+        self._first, self._second = th.zeros_like(target.flat), th.zeros_like(target.flat)
+        # One count per parameter, as the optimiser's state has it, in one tensor.
+        self._steps = th.zeros(len(target.parameters), dtype=th.float32, device=target.flat.device)
+        self._sweep_in = _STEPS_BETWEEN_SWEEPS
+        self._adopt_state()
+
+    def _adopt_state(self) -> None:
+        """Move the optimiser's state, if it has one, into the flat tensors."""
+        moments = zip(
+            self.target.parameters,
+            split_like(self._first, self.target.parameters),
+            split_like(self._second, self.target.parameters),
+            strict=True,
+        )
+        for step, (parameter, first, second) in zip(self._steps, moments, strict=True):
+            state = self.optimizer.state[parameter]
+            if state:
+                first.copy_(state["exp_avg"])
+                second.copy_(state["exp_avg_sq"])
+                step.copy_(state["step"])
+            state["step"], state["exp_avg"], state["exp_avg_sq"] = step, first, second
+        self._tensors = [self.optimizer.state[parameter]["exp_avg"] for parameter in self.target.parameters]
+
+    def is_current(self) -> bool:
+        """Say whether the optimiser's state still lies here; ``load_state_dict`` puts another in its place."""
+        state = self.optimizer.state
+        return all(
+            parameter in state and state[parameter].get("exp_avg") is tensor
+            for parameter, tensor in zip(self.target.parameters, self._tensors, strict=True)
+        )
+
+    def step(self) -> None:
+        """Descend ``gradient``, with the optimiser's present learning rate and options."""
+        (group,) = self.optimizer.param_groups
+        self._sweep_in -= 1
+        if self._sweep_in == 0:
+            self._first.masked_fill_(self._first.abs() < _TINY, 0.0)
+            self._sweep_in = _STEPS_BETWEEN_SWEEPS
+        adam(
+            [self.target.flat],
+            [self.gradient],
+            [self._first],
+            [self._second],
+            [],
+            [self._steps[0]],
+            fused=True,
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=False,
+        )
+        self._steps[1:] += 1  # Adam has counted the first
+
+
+def is_plain_adam(optimizer: th.optim.Optimizer) -> bool:
+    """Say whether :class:`FlatAdam` does what an optimiser does."""
+    if type(optimizer) is not th.optim.Adam or len(optimizer.param_groups) != 1:
+        return False
+    group = optimizer.param_groups[0]
+    return not any(group.get(option) for option in ("amsgrad", "maximize", "differentiable", "decoupled_weight_decay"))
+
+
+def split_like(flat: th.Tensor, parameters: Sequence[th.Tensor]) -> list[th.Tensor]:
+    """Cut a flat tensor into views of the parameters' shapes."""
+    pieces = flat.split([parameter.numel() for parameter in parameters])
+    return [piece.view(parameter.shape) for piece, parameter in zip(pieces, parameters, strict=True)]
