@@ -46,11 +46,11 @@ def write(views: Observations, row: int, observations: Observations) -> None:
     :param row: which row
     :param observations: (n_envs, \\*shape), or (n_envs,) where SB3's shape of the space is (1,): Discrete
     """
-    if isinstance(views, dict):
+    if isinstance(views, np.ndarray):
+        # An exact fit is written at once: np.reshape takes several times as long as the write itself.
+        if observations.ndim + 1 != views.ndim:  # type: ignore[union-attr]
+            observations = np.reshape(observations, views.shape[1:])  # type: ignore[arg-type]
+        views[row] = observations
+    else:
         for key, view in views.items():
             write(view, row, observations[key])  # type: ignore[call-overload]  # both are dicts
-        return
-    if getattr(observations, "shape", None) != views.shape[1:]:
-        # np.reshape takes longer than the write itself, and refuses what would only broadcast.
-        observations = np.reshape(observations, views.shape[1:])  # type: ignore[arg-type]
-    views[row] = observations

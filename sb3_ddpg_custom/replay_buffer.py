@@ -146,6 +146,10 @@ class ReplayBuffer(SB3ReplayBuffer):
         self.observations = part(views, "observations")  # type: ignore[assignment]  # a dict for Dict spaces, as in SB3
         self.actions, self.rewards = views["actions"], views["rewards"]
         self.dones, self.timeouts = views["dones"], views["timeouts"]
+        # What add() needs at every step; most of its time is Python's, so little may stand in the way of its writes.
+        self._plain = isinstance(self.observations, np.ndarray) and not self.optimize_memory_usage
+        self._plain &= not isinstance(self.observation_space, spaces.Discrete)
+        self._no_timeouts = np.zeros(self.n_envs, dtype=np.bool_)
         if self.optimize_memory_usage:
             self.final_slots = views["final_slots"]
         else:
@@ -154,9 +158,7 @@ class ReplayBuffer(SB3ReplayBuffer):
     @property
     def nbytes(self) -> int:
         """Bytes of memory held for transitions, written to or not."""
-        return sum(
-            held.nbytes for held in (self.records, self.final_observations, self.priorities) if held is not None
-        )
+        return sum(held.nbytes for held in (self.records, self.final_observations, self.priorities) if held is not None)
 
     def add(
         self,
@@ -179,16 +181,21 @@ class ReplayBuffer(SB3ReplayBuffer):
         row = self.pos
         if self.final_observations is not None:
             self._follow(self.final_observations, row, obs, next_obs)
-        write(self.observations, row, obs)
-        if not self.optimize_memory_usage:
-            write(self.next_observations, row, next_obs)
-        self.actions[row] = action.reshape(self.n_envs, self.action_dim)
+        if self._plain:
+            self.observations[row] = obs
+            self.next_observations[row] = next_obs
+        else:
+            write(self.observations, row, obs)
+            if not self.optimize_memory_usage:
+                write(self.next_observations, row, next_obs)
+        self.actions[row] = action if action.ndim == 2 else action.reshape(self.n_envs, self.action_dim)
         self.rewards[row] = reward
         self.dones[row] = done
         if self.handle_timeout_termination:
-            cut = [info.get("TimeLimit.truncated", False) for info in infos]
-            # A list becomes an array first, which takes longer than writing it.
-            self.timeouts[row] = cut if any(cut) else False
+            self.timeouts[row] = self._no_timeouts
+            for env, info in enumerate(infos):
+                if info.get("TimeLimit.truncated"):
+                    self.timeouts[row, env] = True
         if self.priorities is not None:
             self.priorities.add(row * self.n_envs, self.n_envs)
         self.pos += 1
