@@ -1,7 +1,7 @@
 """Replay buffers as files: a zip with a JSON header and plain numbers, which costs what is filled and runs nothing.
 
-Members, none compressed: ``header.json``; ``rows``, the filled records; ``final_observations`` in memory-saving mode and
-with n-step returns; ``priorities`` in prioritised replay. The zip's checksums tell damage.
+Members, none compressed: ``header.json``; ``rows``, the filled records; ``final_observations`` in memory-saving
+mode and with n-step returns; ``priorities`` in prioritised replay. The zip's checksums tell damage.
 """
 
 import io
@@ -71,7 +71,7 @@ def load_replay_buffer(path: PathOrFile, like: ReplayBuffer) -> ReplayBuffer:
                 header = _read_header(archive, name)
                 check_fit(name, header["layout"], layout(like))
                 return _read(archive, header, like)
-        except _Unfit:
+        except _MisfitError:
             raise
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, TypeError) as error:
             raise ValueError(f"{name} is damaged, or only a part of a replay buffer ({error})") from error
@@ -79,7 +79,7 @@ def load_replay_buffer(path: PathOrFile, like: ReplayBuffer) -> ReplayBuffer:
             raise ValueError(f"{name} is damaged: its parts do not belong together ({error})") from error
 
 
-class _Unfit(ValueError):
+class _MisfitError(ValueError):
     """The file is sound, but not for this model."""
 
 
@@ -121,7 +121,7 @@ def check_fit(name: object, theirs: Mapping[str, Any], ours: Mapping[str, Any]) 
     for key in [*ours, *theirs]:
         there, here = theirs.get(key, "nothing of that name"), ours.get(key, "nothing of that name")
         if there != here:
-            raise _Unfit(
+            raise _MisfitError(
                 f"{name} does not fit this model: {key} is {there} in the file and {here} in the model; "
                 "build the model with what the file has, or start with an empty replay buffer"
             )
@@ -144,17 +144,17 @@ def _write(buffer: ReplayBuffer, file: BinaryIO) -> None:
                 with archive.open(name, "w", force_zip64=True) as member:
                     content = _bytes_of(value)
                     for start in range(0, len(content), _CHUNK_BYTES):
-                        member.write(content[start : start + _CHUNK_BYTES])
+                        member.write(content[start : start + _CHUNK_BYTES].data)
 
 
 def _read_header(archive: zipfile.ZipFile, name: object) -> dict[str, Any]:
     if HEADER not in archive.namelist():
-        raise _Unfit(f"{name} is a zip file of another kind: save_replay_buffer writes what can be loaded here")
+        raise _MisfitError(f"{name} is a zip file of another kind: save_replay_buffer writes what can be loaded here")
     header = json.loads(archive.read(HEADER))
     if header.get("format") != FORMAT or not isinstance(header.get("layout"), dict):
-        raise _Unfit(f"{name} is a zip file of another kind: save_replay_buffer writes what can be loaded here")
+        raise _MisfitError(f"{name} is a zip file of another kind: save_replay_buffer writes what can be loaded here")
     if header["version"] != VERSION:
-        raise _Unfit(f"{name} has version {header['version']}, but this release reads version {VERSION}")
+        raise _MisfitError(f"{name} has version {header['version']}, but this release reads version {VERSION}")
     return dict(header)
 
 

@@ -284,7 +284,7 @@ class DDPG(OffPolicyAlgorithm):
 
         A file on the disk is replaced whole or not at all. A buffer of another class goes SB3's way, as a pickle.
 
-        :param path: file to write, ``.pkl`` is added where there is no suffix, folders are made; or a binary file object
+        :param path: file to write, ``.pkl`` is added where there is no suffix, folders are made; or a binary file
         """
         if isinstance(self.replay_buffer, ReplayBuffer):
             save_replay_buffer(self.replay_buffer, path)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sb3_ddpg_custom.observation_fields import Observations, part, write
-from sb3_ddpg_custom.records import Field, record_dtype
+from sb3_ddpg_custom.records import Field
 
 NO_SLOT = -1
 """Says in a row of the buffer that its next observation is the following row's observation."""
@@ -27,7 +27,8 @@ class FinalObservations:
     """
 
     def __init__(self, n_envs: int, fields: Mapping[str, Field]) -> None:
-        dtype = record_dtype(fields)
+        # No padding between fields: NumPy leaves it undefined in copies, and whole rows are compared.
+        dtype = np.dtype([(name, *field) for name, field in fields.items()])
         self.n_envs = n_envs
         self.tail_slots = np.arange(n_envs, dtype=np.int32)
         self._incoming = np.zeros(n_envs, dtype)

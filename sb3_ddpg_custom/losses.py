@@ -40,7 +40,7 @@ def critic_loss(q_values: th.Tensor, td_targets: th.Tensor, weights: th.Tensor |
 
     :param q_values: Q(s, a), (batch, 1)
     :param td_targets: y, (batch, 1), a constant of the optimisation: no gradient may flow into it
-    :param weights: importance weights w of prioritised replay (Schaul et al. 2016, section 3.4), (batch, 1); None: all 1
+    :param weights: importance weights w of prioritised replay (Schaul et al. 2016, 3.4), (batch, 1); None: all 1
     :return: scalar
     :raises ValueError: if the shapes differ
     """

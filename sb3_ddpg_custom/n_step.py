@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 class NStepReturns(NamedTuple):
     """What n steps from each start amount to.
 
-    :param returns: r₁ + γ r₂ + … up to the sequence's last step, (batch, 1) float32
-    :param discounts: γᵏ for what comes behind the k steps that were summed, (batch, 1) float32
+    :param returns: discounted sum of the rewards up to the sequence's last step, (batch, 1) float32
+    :param discounts: discount factor of what comes behind the k steps that were summed, (batch, 1) float32
     :param last_steps: k - 1, the offset of the last step that counts, (batch,)
     """
 

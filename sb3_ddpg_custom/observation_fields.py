@@ -53,4 +53,4 @@ def write(views: Observations, row: int, observations: Observations) -> None:
         views[row] = observations
     else:
         for key, view in views.items():
-            write(view, row, observations[key])  # type: ignore[call-overload]  # both are dicts
+            write(view, row, observations[key])

@@ -1,6 +1,6 @@
 """Prioritised experience replay, the proportional variant: Schaul et al. 2016, arXiv 1511.05952.
 
-Symbols as in the paper: p priority, α its exponent, β the importance exponent, P(i) the chance of transition i.
+Symbols as in the paper: p priority, alpha its exponent, β the importance exponent, P(i) the chance of transition i.
 """
 
 from typing import Any, NamedTuple
@@ -39,7 +39,7 @@ class Priorities:
     array([0.25, 0.75])
 
     :param capacity: number of transitions
-    :param exponent: α, 0 draws uniformly
+    :param exponent: alpha, 0 draws uniformly
     :param importance_exponent: β₀, the exponent at the training's start; it rises linearly to 1 at its end
     :param epsilon: ε, added to each |TD error|, so that none is never drawn again
     :raises ValueError: if a number is out of its range
@@ -89,7 +89,7 @@ class Priorities:
         return self.tree.find((np.arange(batch_size) + np.random.random_sample(batch_size)) * (total / batch_size))
 
     def chances(self, indices: NDArray[np.intp]) -> NDArray[np.float64]:
-        """P(i) = pᵢ^α / Σ p^α (equation 1).
+        """P(i) = pᵢ^alpha / Σ p^alpha (equation 1).
 
         :param indices: (batch,)
         """
@@ -104,8 +104,9 @@ class Priorities:
         :param count: N, transitions in memory
         :return: (batch, 1)
         """
-        weights = (count * self.chances(indices)) ** -self.beta
-        return (weights / weights.max()).astype(np.float32)[:, None]
+        weights: NDArray[np.float64] = (count * self.chances(indices)) ** -self.beta
+        weights /= weights.max()
+        return weights.astype(np.float32)[:, None]
 
     def update(self, indices: NDArray[np.intp], td_errors: NDArray[np.floating]) -> None:
         """Set pᵢ = abs(δᵢ) + ε.

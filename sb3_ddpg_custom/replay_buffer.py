@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from sb3_ddpg_custom.final_observations import NO_SLOT, FinalObservations
 from sb3_ddpg_custom.n_step import n_step_returns
 from sb3_ddpg_custom.observation_fields import Observations, observation_fields, part, write
-from sb3_ddpg_custom.priorities import PrioritizedSamples, Priorities
+from sb3_ddpg_custom.priorities import Priorities, PrioritizedSamples
 from sb3_ddpg_custom.records import Field, Records
 
 # Rebuilt or saved as Stored; a plain copy would copy the views too, and rows that nothing was written to.
@@ -32,7 +32,7 @@ class Stored(NamedTuple):
     :param pos: row that is written next
     :param full: whether the ring has come round
     :param final_observations: rows of :class:`FinalObservations`, None where none are needed
-    :param priorities: pᵢ^α by transition, (size * n_envs,), None without priorities
+    :param priorities: pᵢ^alpha by transition, (size * n_envs,), None without priorities
     :param largest_priority: the largest p so far
     :param progress_remaining: of the training, 1 to 0, as it was told last
     """
@@ -72,7 +72,7 @@ class ReplayBuffer(SB3ReplayBuffer):
     :param handle_timeout_termination: bootstrap through time limits (``TimeLimit.truncated`` in the info)
     :param n_steps: steps whose rewards are summed; above 1 batches have ``discounts``
     :param gamma: discount factor inside n-step returns
-    :param priority_exponent: α of prioritised replay (the paper's is 0.6), None to draw uniformly
+    :param priority_exponent: alpha of prioritised replay (the paper's is 0.6), None to draw uniformly
     :param importance_exponent: β₀ of prioritised replay
     :param priority_epsilon: ε of prioritised replay
     :raises ValueError: if ``n_steps`` or an option of the priorities is out of its range
@@ -256,7 +256,8 @@ class ReplayBuffer(SB3ReplayBuffer):
             return self._get_samples(np.random.randint(0, self.size(), size=batch_size), env=env)
         indices = self.priorities.draw(batch_size)
         weights = self.priorities.weights(indices, self.size() * self.n_envs)
-        return PrioritizedSamples(*self._samples(indices, env), weights=self._tensors(weights), indices=indices)
+        batch = self._samples(indices, env)
+        return PrioritizedSamples(**batch._asdict(), weights=self._tensors(weights), indices=indices)
 
     def _get_samples(  # type: ignore[override]
         self, batch_inds: NDArray[np.integer], env: VecNormalize | None = None
@@ -300,7 +301,8 @@ class ReplayBuffer(SB3ReplayBuffer):
         """Tell behind which transitions a sequence may not go on: the newest, and those that end an episode."""
         newest = (self.pos - 1) % self.buffer_size
         ends: NDArray[np.bool_] = self.records["dones"][indices] | self.records["timeouts"][indices]
-        return ends | (indices // self.n_envs == newest)
+        ends |= indices // self.n_envs == newest
+        return ends
 
     def _next_observations(self, indices: NDArray[np.integer], batch: NDArray[np.void]) -> Observations:
         """Look up what followed transitions.
@@ -331,7 +333,7 @@ class ReplayBuffer(SB3ReplayBuffer):
         """Learn how surprising transitions were.
 
         :param indices: ``batch.indices`` of a sampled batch, (batch,)
-        :param td_errors: Q(s, a) - y or its absolute value, (batch, 1) or (batch,); reading a tensor waits for its device
+        :param td_errors: Q(s, a) - y or its absolute value, (batch, 1) or (batch,); a tensor is waited for
         :raises ValueError: if the buffer has no priorities, the numbers differ, or an error is not finite
         """
         if self.priorities is None:

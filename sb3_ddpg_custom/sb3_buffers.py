@@ -7,7 +7,6 @@ from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer
 from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
 
 from sb3_ddpg_custom.buffer_file import check_fit, describe, layout
-from sb3_ddpg_custom.observation_fields import Observations
 from sb3_ddpg_custom.records import Field
 from sb3_ddpg_custom.replay_buffer import ReplayBuffer
 
@@ -25,7 +24,7 @@ def from_sb3(theirs: SB3ReplayBuffer, like: ReplayBuffer) -> SB3ReplayBuffer:
     if not plain or theirs.optimize_memory_usage:
         return theirs
     expected = layout(like)
-    found = {
+    found: dict[str, Any] = {
         "n_envs": theirs.n_envs,
         **_observation_layout(theirs),
         "actions": describe(Field(theirs.actions.dtype, theirs.actions.shape[2:])),
@@ -40,7 +39,7 @@ def from_sb3(theirs: SB3ReplayBuffer, like: ReplayBuffer) -> SB3ReplayBuffer:
     ours = like.emptied(theirs.buffer_size)
     # In a ring that has come round, the oldest row is the one to be written next.
     ours.pos = theirs.pos if theirs.full else 0
-    for row in (np.arange(theirs.size()) + ours.pos) % theirs.buffer_size:
+    for row in ((np.arange(theirs.size()) + ours.pos) % theirs.buffer_size).tolist():
         ours.add(
             _row(theirs.observations, row),
             _row(theirs.next_observations, row),
@@ -62,7 +61,7 @@ def _observation_layout(buffer: SB3ReplayBuffer) -> dict[str, str]:
     return {name: describe(Field(array.dtype, array.shape[2:])) for name, array in named.items()}
 
 
-def _row(observations: Any, row: int) -> Observations:
+def _row(observations: Any, row: int) -> Any:
     if isinstance(observations, dict):
         return {key: array[row] for key, array in observations.items()}
     return observations[row]
