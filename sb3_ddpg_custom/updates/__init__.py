@@ -4,10 +4,12 @@ from typing import Literal
 
 from stable_baselines3.td3.policies import TD3Policy
 
+from sb3_ddpg_custom.updates.analytic import AnalyticUpdate, why_not_analytic
 from sb3_ddpg_custom.updates.autograd import AutogradUpdate
 from sb3_ddpg_custom.updates.interface import Batch, Update, UpdateResult, UpdateStatistics, importance_weights
 
 __all__ = [
+    "AnalyticUpdate",
     "AutogradUpdate",
     "Batch",
     "Update",
@@ -18,18 +20,20 @@ __all__ = [
     "make_update",
 ]
 
-UpdateName = Literal["auto", "autograd"]
+UpdateName = Literal["auto", "analytic", "autograd"]
 
 
 def make_update(name: UpdateName, policy: TD3Policy, *, tau: float, max_grad_norm: float | None) -> Update:
     """Choose how the gradients are computed.
 
-    :param name: ``"auto"`` takes the fastest way that this policy allows, ``"autograd"`` takes any policy
+    :param name: ``"analytic"`` takes plain MLP policies, ``"autograd"`` any policy, ``"auto"`` the first that fits
     :param policy: actor, critic, their targets and optimisers
     :param tau: fraction of the online networks that enters the targets after each update
     :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
-    :raises ValueError: if there is no update of that name
+    :raises ValueError: if there is no update of that name, or it does not cover the policy
     """
-    if name in ("auto", "autograd"):
-        return AutogradUpdate(policy, tau=tau, max_grad_norm=max_grad_norm)
-    raise ValueError(f"update={name!r} does not exist: choose 'auto' or 'autograd'")
+    if name not in ("auto", "analytic", "autograd"):
+        raise ValueError(f"update={name!r} does not exist: choose 'auto', 'analytic' or 'autograd'")
+    if name == "analytic" or (name == "auto" and why_not_analytic(policy) is None):
+        return AnalyticUpdate(policy, tau=tau, max_grad_norm=max_grad_norm)
+    return AutogradUpdate(policy, tau=tau, max_grad_norm=max_grad_norm)

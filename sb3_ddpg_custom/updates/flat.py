@@ -38,44 +38,41 @@ class FlatParameters:
 class FlatAdam:
     """torch's Adam, stepping a flat tensor; the optimiser's state lies in flat tensors too.
 
-    :param optimizer: Adam with one parameter group, over exactly the parameters of ``target``
-    :param target: what to step
+    :param optimizer: plain Adam, see :func:`is_plain_adam`
+    :param parameters: what it optimises, views of ``flat`` in order
+    :param flat: what to step
     """
 
-    def __init__(self, optimizer: th.optim.Adam, target: FlatParameters) -> None:
+    def __init__(self, optimizer: th.optim.Optimizer, parameters: Sequence[th.nn.Parameter], flat: th.Tensor) -> None:
         self.optimizer = optimizer
-        self.target = target
-        self.gradient = th.zeros_like(target.flat)
-        self.gradients = split_like(self.gradient, target.parameters)
-        self._first, self._second = th.zeros_like(target.flat), th.zeros_like(target.flat)
+        self.parameters = list(parameters)
+        self.flat = flat
+        self.gradient = th.zeros_like(flat)
+        self.gradients = split_like(self.gradient, self.parameters)
+        self._first, self._second = th.zeros_like(flat), th.zeros_like(flat)
         # One count per parameter, as the optimiser's state has it, in one tensor.
-        self._steps = th.zeros(len(target.parameters), dtype=th.float32, device=target.flat.device)
+        self._steps = th.zeros(len(self.parameters), dtype=th.float32, device=flat.device)
         self._sweep_in = _STEPS_BETWEEN_SWEEPS
         self._adopt_state()
 
     def _adopt_state(self) -> None:
         """Move the optimiser's state, if it has one, into the flat tensors."""
-        moments = zip(
-            self.target.parameters,
-            split_like(self._first, self.target.parameters),
-            split_like(self._second, self.target.parameters),
-            strict=True,
-        )
-        for step, (parameter, first, second) in zip(self._steps, moments, strict=True):
+        moments = (split_like(self._first, self.parameters), split_like(self._second, self.parameters))
+        for parameter, step, first, second in zip(self.parameters, self._steps, *moments, strict=True):
             state = self.optimizer.state[parameter]
             if state:
                 first.copy_(state["exp_avg"])
                 second.copy_(state["exp_avg_sq"])
                 step.copy_(state["step"])
             state["step"], state["exp_avg"], state["exp_avg_sq"] = step, first, second
-        self._tensors = [self.optimizer.state[parameter]["exp_avg"] for parameter in self.target.parameters]
+        self._tensors = [self.optimizer.state[parameter]["exp_avg"] for parameter in self.parameters]
 
     def is_current(self) -> bool:
         """Say whether the optimiser's state still lies here; ``load_state_dict`` puts another in its place."""
         state = self.optimizer.state
         return all(
             parameter in state and state[parameter].get("exp_avg") is tensor
-            for parameter, tensor in zip(self.target.parameters, self._tensors, strict=True)
+            for parameter, tensor in zip(self.parameters, self._tensors, strict=True)
         )
 
     def step(self) -> None:
@@ -86,7 +83,7 @@ class FlatAdam:
             self._first.masked_fill_(self._first.abs() < _TINY, 0.0)
             self._sweep_in = _STEPS_BETWEEN_SWEEPS
         adam(
-            [self.target.flat],
+            [self.flat],
             [self.gradient],
             [self._first],
             [self._second],
@@ -114,5 +111,5 @@ def is_plain_adam(optimizer: th.optim.Optimizer) -> bool:
 
 def split_like(flat: th.Tensor, parameters: Sequence[th.Tensor]) -> list[th.Tensor]:
     """Cut a flat tensor into views of the parameters' shapes."""
-    pieces = flat.split([parameter.numel() for parameter in parameters])
+    pieces = th.split(flat, [parameter.numel() for parameter in parameters])
     return [piece.view(parameter.shape) for piece, parameter in zip(pieces, parameters, strict=True)]

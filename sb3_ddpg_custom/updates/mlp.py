@@ -47,7 +47,7 @@ def find_activation(module: nn.Module) -> Activation | None:
     if kind is nn.ReLU:
         return Activation(th.relu_, lambda x, out: th.sign(x, out=out))  # x is 0 or more
     if kind is nn.Tanh:
-        return Activation(th.tanh_, lambda x, out: th.addcmul(_ONE.to(x), x, x, value=-1, out=out))  # 1 - tanh²
+        return Activation(th.tanh_, lambda x, out: out.fill_(1.0).addcmul_(x, x, value=-1))  # 1 - tanh²
     if isinstance(module, nn.LeakyReLU) and module.negative_slope > 0:
         slope = module.negative_slope
         return Activation(
@@ -68,11 +68,8 @@ def find_activation(module: nn.Module) -> Activation | None:
     return None
 
 
-_ONE = th.ones(())
-
-
-def layers_of(network: nn.Sequential) -> list[tuple[nn.Linear, Activation | None]] | None:
-    """Read a network as layers of a linear map and at most one activation, or None if it is not one of those."""
+def layers_of(network: nn.Sequential) -> list[tuple[nn.Linear, Activation | None]]:
+    """Read a network as layers of a linear map and at most one activation; an empty list if it is none of those."""
     layers: list[tuple[nn.Linear, Activation | None]] = []
     for module in network:
         if isinstance(module, nn.Linear) and module.bias is not None:
@@ -80,9 +77,9 @@ def layers_of(network: nn.Sequential) -> list[tuple[nn.Linear, Activation | None
         else:
             activation = find_activation(module)
             if activation is None or not layers or layers[-1][1] is not None:
-                return None
+                return []
             layers[-1] = layers[-1][0], activation
-    return layers or None
+    return layers
 
 
 class Mlp:
