@@ -97,7 +97,7 @@ def test_every_number_is_autograds(
             if n_step:
                 batch = batch._replace(discounts=column)
             if weighted:
-                batch = PrioritizedSamples(*batch, weights=column, indices=np.zeros(batch_size, np.int64))
+                batch = PrioritizedSamples(**batch._asdict(), weights=column, indices=np.zeros(batch_size, np.int64))
             result = update(batch, gamma=0.9)
             results += [*result.statistics, result.td_errors.clone()]
         pair.append((policy, results))

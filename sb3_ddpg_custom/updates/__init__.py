@@ -18,6 +18,7 @@ __all__ = [
     "UpdateStatistics",
     "importance_weights",
     "make_update",
+    "why_not_analytic",
 ]
 
 UpdateName = Literal["auto", "analytic", "autograd"]

@@ -143,7 +143,7 @@ class AnalyticUpdate:
         return features
 
     def _descend(self, adam: FlatAdam) -> th.Tensor:
-        norm = adam.gradient.norm()
+        norm = th.linalg.vector_norm(adam.gradient)
         if self.max_grad_norm is not None:
             adam.gradient.mul_((self.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
         adam.step()
@@ -159,9 +159,9 @@ class _WorkSpace:
         flat = update._online.flat
         # The critic's input is (s, a); the actor reads the first columns of the same rows.
         self.inputs = flat.new_empty(batch_size, features + actions)
-        self.observations, self.actions = self.inputs.split([features, actions], dim=1)
+        self.observations, self.actions = th.split(self.inputs, [features, actions], dim=1)
         self.next_inputs = flat.new_empty(batch_size, features + actions)
-        self.next_observations, self.next_actions = self.next_inputs.split([features, actions], dim=1)
+        self.next_observations, self.next_actions = th.split(self.next_inputs, [features, actions], dim=1)
         self.action_gradients = flat.new_empty(batch_size, actions)
         self.minus_share = flat.new_full((batch_size, 1), -1.0 / batch_size)
         count = len(update._actor_adam.parameters)
