@@ -75,11 +75,11 @@ def noise_problem(noise_type: str | None, noise_std: NoiseStd | None, n_envs: in
     :param n_envs: envs side by side
     :return: what is wrong, or None
     """
-    shown = f"'{noise_std}'" if isinstance(noise_std, str) else noise_std
+    shown = list(noise_std) if isinstance(noise_std, tuple) else repr(noise_std)
     if noise_type is not None and noise_std is None:
         return f"noise_type is '{noise_type}' without noise_std; set noise_std too, such as noise_std=0.1"
     if noise_type is None and noise_std is not None:
-        return f"noise_std is {noise_std} without noise_type; set noise_type too, or noise_std=null"
+        return f"noise_std is {shown} without noise_type; set noise_type too, or noise_std=null"
     if noise_type == ADAPTIVE and (not isinstance(noise_std, int | float) or noise_std == 0):
         return f"noise_std is {shown}, but {ADAPTIVE} adapts by itself to one scale; write a number above 0"
     if isinstance(noise_std, str) and str(noise_type).endswith("-per-episode"):
@@ -87,9 +87,9 @@ def noise_problem(noise_type: str | None, noise_std: NoiseStd | None, n_envs: in
         return f"noise_std is {shown}, but {noise_type} shrinks by itself; write a number"
     if isinstance(noise_std, tuple):
         if noise_type not in ("normal", "ornstein-uhlenbeck"):
-            return f"noise_std is {list(noise_std)}, but {noise_type} takes no range over envs; write a number"
+            return f"noise_std is {shown}, but {noise_type} takes no range over envs; write a number"
         if n_envs == 1:
-            return f"noise_std is {list(noise_std)}, a range over envs, but n_envs is 1; write a number or raise n_envs"
+            return f"noise_std is {shown}, a range over envs, but n_envs is 1; write a number or raise n_envs"
     return None
 
 
