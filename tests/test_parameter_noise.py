@@ -266,6 +266,17 @@ def test_dict_observations_and_normalised_envs() -> None:
 
     noise = ParameterNoise(adapt_every_steps=5)
     env = VecNormalize(make_vec_env(Parts, n_envs=2))
-    model = DDPG("MultiInputPolicy", env, seed=0, parameter_noise=noise, **SMALL).learn(60)
+    model = DDPG("MultiInputPolicy", env, seed=0, parameter_noise=noise, **SMALL)
+    buffer: Any = model.replay_buffer
+    sample, normalisers = buffer.sample, []
+
+    def spy(batch_size: int, env: Any = None) -> Any:
+        normalisers.append(env)
+        return sample(batch_size, env=env)
+
+    buffer.sample = spy
+    model.learn(60)
+    assert normalisers
+    assert all(one is env for one in normalisers)
     assert model.parameter_noise is not None
     assert model.parameter_noise.std != 0.2
