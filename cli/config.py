@@ -220,7 +220,7 @@ def to_yaml(resolved: Resolved, run: Mapping[str, Any] | None = None) -> str:
         value = getattr(resolved.settings, key)
         if value is None or value == {} or value == ():
             continue
-        if key == "train_freq" and isinstance(value, tuple):
+        if key in ("train_freq", "noise_std") and isinstance(value, tuple):
             value = list(value)
         elif isinstance(value, tuple):
             value = [{spec.name: dict(spec.kwargs)} if spec.kwargs else spec.name for spec in value]

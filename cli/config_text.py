@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.plain_values import number
 
 MAX_FILE_BYTES = 1_000_000
 # Generous for hyper-parameters, and small enough to stop a file of aliases that unfolds to millions of values.
@@ -239,21 +240,6 @@ def _expression(value: Any) -> str:
     if isinstance(value, float) and math.isinf(value):
         return "1e999" if value > 0 else "-1e999"  # repr() would be the name "inf"
     return repr(value)
-
-
-def number(value: object) -> float | None:
-    """Read a number, also from a string such as ``"1e-3"``.
-
-    :param value: anything
-    :return: the finite number, or None where ``value`` is none (a boolean is none)
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        converted = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return converted if math.isfinite(converted) else None
 
 
 def integer(value: object) -> int | None:

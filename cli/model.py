@@ -6,7 +6,7 @@ import numpy as np
 
 from sb3_ddpg_custom.cli.classes import build_policy_kwargs, build_replay_buffer_class, import_class
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.noise import build_action_noise, build_schedule
+from sb3_ddpg_custom.cli.noise import build_action_noise, build_parameter_noise, build_schedule
 from sb3_ddpg_custom.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def build_model(settings: Settings, env: "VecEnv", *, seed: int, device: str) ->
         learning_rate=build_schedule(settings.learning_rate),
         critic_learning_rate=None if critic_rate is None else build_schedule(critic_rate),
         action_noise=build_action_noise(settings, action_dim),
+        parameter_noise=build_parameter_noise(settings),
         policy_kwargs=build_policy_kwargs(settings.policy_kwargs),
         replay_buffer_class=build_replay_buffer_class(settings.replay_buffer_class),
         replay_buffer_kwargs=dict(settings.replay_buffer_kwargs),

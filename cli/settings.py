@@ -7,12 +7,20 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sb3_ddpg_custom.cli.classes import canonical_names
-from sb3_ddpg_custom.cli.config_text import did_you_mean, integer, is_dotted_name, number, plain_kwargs, received
+from sb3_ddpg_custom.cli.config_text import did_you_mean, integer, is_dotted_name, plain_kwargs, received
 from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.plain_values import (
+    NOISE_TYPES,
+    NoiseStd,
+    magnitude,
+    noise_problem,
+    number,
+    number_or_linear,
+    read_noise_std,
+)
 
 T = TypeVar("T")
 
-NOISE_TYPES = ("normal", "ornstein-uhlenbeck", "normal-per-episode", "bias-per-episode")
 POLICIES = ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")
 
 
@@ -42,18 +50,6 @@ def _expect(expected: str, convert: Callable[[Any], T | None], accept: Callable[
 
 def _string(value: Any) -> str | None:
     return value.strip() if isinstance(value, str) else None
-
-
-def _number_or_linear(value: Any) -> float | str | None:
-    if isinstance(value, str) and value.startswith("lin_"):
-        # rl_zoo3 splits at each underscore, so 1_000 is no number here.
-        return value if number(value[4:]) is not None and value.count("_") == 1 else None
-    return number(value)
-
-
-def _magnitude(value: float | str) -> float:
-    """Read a number, or the start of a schedule such as ``"lin_7e-4"``."""
-    return float(value.removeprefix("lin_")) if isinstance(value, str) else value
 
 
 def _train_freq(value: Any) -> int | tuple[int, str] | None:
@@ -94,11 +90,15 @@ _AboveZero = Annotated[float, _expect("a number above 0", number, lambda x: x > 
 _AtLeastZero = Annotated[float, _expect("a number of at least 0", number, lambda x: x >= 0)]
 _Rate = Annotated[
     float | str,
-    _expect("a number above 0, or such as 'lin_7e-4'", _number_or_linear, lambda value: _magnitude(value) > 0),
+    _expect("a number above 0, or such as 'lin_7e-4'", number_or_linear, lambda value: magnitude(value) > 0),
 ]
 _Scale = Annotated[
-    float | str,
-    _expect("a number of at least 0, or such as 'lin_0.2'", _number_or_linear, lambda value: _magnitude(value) >= 0),
+    NoiseStd,
+    _expect(
+        "a number of at least 0, or such as 'lin_0.2', or such as [0.05, 0.4] for a range of numbers over the envs",
+        read_noise_std,
+        lambda _: True,
+    ),
 ]
 _Name = Annotated[str, _expect("a name", _string, bool)]
 _Kwargs = Annotated[dict[str, Any], BeforeValidator(plain_kwargs)]
@@ -122,7 +122,8 @@ class Settings(BaseModel):
     :param callback: SB3 callbacks
     :param monitor_kwargs: arguments of SB3's ``Monitor``
     :param noise_type: exploration noise, or None
-    :param noise_std: its scale, in the normalised [-1, 1] action space, or a schedule
+    :param noise_std: its scale, in the normalised [-1, 1] action space, or a schedule, or a range over the envs; for
+        ``adaptive-param`` the change of actions that the noise on the actor's weights aims at
     :param learning_rate: of the actor, and of the critic unless it has its own; a number or a schedule
     :param critic_learning_rate: of the critic; None: as the actor's
     :param buffer_size: transitions to remember
@@ -232,26 +233,11 @@ def validate(entry: Mapping[str, Any], source: str, blame: Mapping[str, str] | N
             raise UsageError(f"`{source}`: {key} is missing; add it, or pass --steps") from None
         problem = error.get("ctx", {}).get("error", error["msg"])
         raise UsageError(f"{subject} is {received(entry[key])}; {problem}") from None
-    conflict = noise_problem(settings) or _episode_problem(settings)
+    noise = noise_problem(settings.noise_type, settings.noise_std, settings.n_envs)
+    conflict = noise or _episode_problem(settings)
     if conflict is not None:
         raise UsageError(conflict if blame else f"`{source}`: {conflict}")
     return settings
-
-
-def noise_problem(settings: Settings) -> str | None:
-    """Check that noise type and scale go together.
-
-    :param settings: the settings
-    :return: what is wrong, or None
-    """
-    if settings.noise_type is not None and settings.noise_std is None:
-        return f"noise_type is '{settings.noise_type}' without noise_std; set noise_std too, such as noise_std=0.1"
-    if settings.noise_type is None and settings.noise_std is not None:
-        return f"noise_std is {settings.noise_std} without noise_type; set noise_type too, or noise_std=null"
-    if isinstance(settings.noise_std, str) and str(settings.noise_type).endswith("-per-episode"):
-        # One wrapper would hide the other from the training's progress reports.
-        return f"noise_std is '{settings.noise_std}', but {settings.noise_type} shrinks by itself; write a number"
-    return None
 
 
 def _episode_problem(settings: Settings) -> str | None:

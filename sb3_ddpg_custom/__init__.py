@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sb3_ddpg_custom.ddpg import DDPG
     from sb3_ddpg_custom.experience_replay import ExperienceReplay
-    from sb3_ddpg_custom.exploration import AnnealedActionNoise, EpisodeBias, EpisodeScaledActionNoise
+    from sb3_ddpg_custom.exploration import (
+        AnnealedActionNoise,
+        EpisodeBias,
+        EpisodeScaledActionNoise,
+        PerEnvActionNoise,
+    )
+    from sb3_ddpg_custom.parameter_noise import ParameterNoise
     from sb3_ddpg_custom.replay_buffer import ReplayBuffer
 
 __version__ = "0.1.0"
@@ -21,6 +27,8 @@ _HOME = {
     "AnnealedActionNoise": "exploration",
     "EpisodeScaledActionNoise": "exploration",
     "EpisodeBias": "exploration",
+    "PerEnvActionNoise": "exploration",
+    "ParameterNoise": "parameter_noise",
 }
 
 __all__ = [
@@ -29,6 +37,8 @@ __all__ = [
     "EpisodeBias",
     "EpisodeScaledActionNoise",
     "ExperienceReplay",
+    "ParameterNoise",
+    "PerEnvActionNoise",
     "ReplayBuffer",
 ]
 

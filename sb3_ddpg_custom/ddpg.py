@@ -4,6 +4,7 @@ import io
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -22,7 +23,8 @@ from stable_baselines3.td3.policies import Actor, CnnPolicy, MlpPolicy, MultiInp
 
 from sb3_ddpg_custom.buffer_file import is_buffer_file, load_replay_buffer, save_replay_buffer
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
-from sb3_ddpg_custom.exploration import report_progress
+from sb3_ddpg_custom.exploration import fit_to_envs, report_progress
+from sb3_ddpg_custom.parameter_noise import ParameterNoise, PerturbedActor
 from sb3_ddpg_custom.policies import initialise_outputs
 from sb3_ddpg_custom.priorities import PrioritizedSamples
 from sb3_ddpg_custom.replay_buffer import ReplayBuffer
@@ -72,6 +74,8 @@ class DDPG(OffPolicyAlgorithm):
     :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
     :param output_init: bound of the uniform initialisation of the output layers (the paper's is 3e-3); None for torch's
     :param update: how gradients are computed, see :func:`sb3_ddpg_custom.updates.make_update`
+    :param parameter_noise: explore with noise on the actor's weights; the model keeps a copy, whose ``std`` adapts and
+        is saved with it
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -115,6 +119,7 @@ class DDPG(OffPolicyAlgorithm):
         max_grad_norm: float | None = None,
         output_init: float | None = None,
         update: UpdateName = "auto",
+        parameter_noise: ParameterNoise | None = None,
     ) -> None:
         super().__init__(
             policy=policy,
@@ -150,6 +155,8 @@ class DDPG(OffPolicyAlgorithm):
         self.update: UpdateName = update
         self.last_update: UpdateStatistics | None = None
         self._curves: EpisodeCurves | None = None
+        self.parameter_noise = copy(parameter_noise)
+        self._perturbed_actor: PerturbedActor | None = None
         if _init_setup_model:
             self._setup_model()
 
@@ -228,11 +235,16 @@ class DDPG(OffPolicyAlgorithm):
         tb_log_name: str = "run",
         progress_bar: bool = False,
     ) -> tuple[int, BaseCallback]:
+        env = self.get_env()
+        if env is not None:
+            self.action_noise = fit_to_envs(self.action_noise, env.num_envs)
         saving = self.optimize_memory_usage and not isinstance(self.replay_buffer, ReplayBuffer)
         # SB3's memory saving buffer cannot tell where a new episode begins, so its last transition is made terminal.
         with self._with(optimize_memory_usage=saving):
             prepared = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
-        env = self.get_env()
+        self._perturbed_actor = None
+        if env is not None and self.parameter_noise is not None:
+            self._perturbed_actor = PerturbedActor(self.parameter_noise, self.policy, env.num_envs)
         if env is not None and (self._curves is None or self._curves.env is not env or reset_num_timesteps):
             self._curves = EpisodeCurves(env)
         return prepared
@@ -273,10 +285,21 @@ class DDPG(OffPolicyAlgorithm):
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         if action_noise is not None:
             report_progress(action_noise, 1.0 - self.num_timesteps / self._total_timesteps, self._episode_num)
-        return super()._sample_action(learning_starts, action_noise, n_envs)
+        if self._perturbed_actor is None or self.num_timesteps < learning_starts:
+            return super()._sample_action(learning_starts, action_noise, n_envs)
+        if self._perturbed_actor.adaptation_is_due and self.num_timesteps > learning_starts:
+            batch = self.replay_buffer.sample(self.batch_size, env=self._vec_normalize_env)  # type: ignore[union-attr]
+            self.logger.record("train/parameter_noise_distance", self._perturbed_actor.adapt(batch.observations))
+            self.logger.record("train/parameter_noise_std", self._perturbed_actor.noise.std)
+        scaled_action = self._perturbed_actor(self._last_obs)  # type: ignore[arg-type]  # learn() has reset the envs
+        if action_noise is not None:
+            scaled_action = np.clip(scaled_action + action_noise(), -1, 1)
+        return self.policy.unscale_action(scaled_action), scaled_action
 
     def _update_info_buffer(self, infos: list[dict[str, Any]], dones: NDArray[np.bool_] | None = None) -> None:
         super()._update_info_buffer(infos, dones)
+        if dones is not None and self._perturbed_actor is not None:
+            self._perturbed_actor.reset(np.flatnonzero(dones))
         # The rollout loop has counted neither these episodes nor their training yet, so their curves end here.
         if dones is not None and dones.any() and self._curves is not None:
             self._curves.publish(dones, infos, self.logger, self._episode_num)
@@ -325,7 +348,7 @@ class DDPG(OffPolicyAlgorithm):
 
     def _excluded_save_params(self) -> list[str]:
         parts_of_policy = ["actor", "actor_target", "critic", "critic_target"]
-        rebuilt = ["_update", "_curves", "last_update", "critic_lr_schedule"]
+        rebuilt = ["_update", "_curves", "last_update", "critic_lr_schedule", "_perturbed_actor"]
         return [*super()._excluded_save_params(), *parts_of_policy, *rebuilt]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:

@@ -1,4 +1,4 @@
-"""Exploration noise that Stable-Baselines3 lacks: noise whose scale follows the training.
+"""Exploration noise that Stable-Baselines3 lacks: noise whose scale follows the training, or differs between envs.
 
 SB3 calls a noise without arguments, so a noise that depends on the training's progress has to be told:
 ``DDPG`` calls :meth:`ProgressNoise.set_progress` before each action. Another algorithm can do the same from a callback.
@@ -113,6 +113,81 @@ class _Constant(ActionNoise):
 
     def __repr__(self) -> str:
         return f"constant {self.value}"
+
+
+class PerEnvActionNoise(VectorizedActionNoise):
+    """Noise for several envs, each with a scale of its own: the first explores least, the last most.
+
+    So one replay buffer sees careful and bold behaviour at the same time. The scales are spaced geometrically, because
+    what counts is their ratio, and so that as many envs stay close to the policy as roam::
+
+        scale_i = low · (high / low)^(i / (n_envs - 1))
+
+    Ape-X spaces its actors' ε this way (Horgan et al. 2018, arXiv 1803.00933, section 4.1). A single env gets the
+    middle of that scale, √(low · high).
+
+    >>> import numpy as np
+    >>> from stable_baselines3.common.noise import NormalActionNoise
+    >>> noise = PerEnvActionNoise(NormalActionNoise(np.zeros(2), np.ones(2)), n_envs=3, low=0.1, high=0.4)
+    >>> noise.scales.round(6)
+    array([0.1, 0.2, 0.4])
+    >>> noise().shape
+    (3, 2)
+
+    :param base_noise: the noise at scale 1; each env gets a copy
+    :param n_envs: envs side by side; ``DDPG.learn`` makes it fit where a model goes on with another number of envs
+    :param low: scale of env 0, above 0, in the normalised [-1, 1] action space if ``base_noise`` has standard
+        deviation 1
+    :param high: scale of the last env, at least ``low``
+    :raises ValueError: if low and high are no such range
+    """
+
+    def __init__(self, base_noise: ActionNoise, n_envs: int, *, low: float, high: float) -> None:
+        if not 0 < low <= high < np.inf:
+            raise ValueError(f"low={low} and high={high} are no range of scales: choose 0 < low <= high")
+        super().__init__(base_noise, n_envs)
+        self.low = low
+        self.high = high
+        self.scales: NDArray[np.float64] = np.geomspace(low, high, n_envs) if n_envs > 1 else np.sqrt([low * high])
+
+    def __call__(self) -> NDArray[np.floating]:
+        """Draw for each env.
+
+        :return: (n_envs, action_dim)
+        """
+        noise: NDArray[np.floating] = super().__call__()
+        return np.asarray(self.scales[:, None] * noise, dtype=noise.dtype)
+
+    def for_envs(self, n_envs: int) -> "PerEnvActionNoise":
+        """Spread the same range over another number of envs."""
+        return PerEnvActionNoise(self.base_noise, n_envs, low=self.low, high=self.high)
+
+    def __repr__(self) -> str:
+        return f"PerEnvActionNoise({self.base_noise!r}, n_envs={self.n_envs}, low={self.low}, high={self.high})"
+
+
+def fit_to_envs(noise: ActionNoise | None, n_envs: int) -> ActionNoise | None:
+    """Make a noise for several envs fit their number, which may have changed since a model was saved.
+
+    SB3 turns the noise of one env into that of several when training begins, and saves the latter: with another number
+    of envs it would then stop at a broadcast, or give all envs the same noise. Nothing is lost by beginning anew: SB3
+    resets the noise at each ``learn`` anyway.
+
+    :param noise: any SB3 action noise, or None
+    :param n_envs: envs side by side
+    :return: ``noise`` itself where it fits
+    :raises ValueError: if it is of a class that is not known here
+    """
+    if not isinstance(noise, VectorizedActionNoise) or noise.n_envs == n_envs:
+        return noise
+    if isinstance(noise, PerEnvActionNoise):
+        return noise.for_envs(n_envs)
+    if type(noise) is VectorizedActionNoise:
+        return VectorizedActionNoise(noise.base_noise, n_envs)
+    raise ValueError(
+        f"action_noise is a {type(noise).__name__} for {noise.n_envs} envs, but there are {n_envs}: "
+        "set model.action_noise to one that fits"
+    )
 
 
 def report_progress(noise: ActionNoise | None, progress_remaining: float, episode: int) -> None:

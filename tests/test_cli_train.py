@@ -205,6 +205,26 @@ def test_three_environments(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path) 
         assert evaluations["timesteps"].tolist() == [51, 102, 150, 180]
 
 
+@pytest.mark.parametrize(
+    ("noise", "kind"),
+    [
+        (("--set=noise_type=adaptive-param", "--set=noise_std=0.3"), "ParameterNoise"),
+        (("--set=noise_type=normal", "--set=noise_std=[0.05,0.4]", "--n-envs=2"), "PerEnvActionNoise"),
+    ],
+)
+def test_noise_of_its_own_kind_reaches_the_model_and_evaluate_needs_none_of_it(
+    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, noise: tuple[str, ...], kind: str
+) -> None:
+    ddpg("train", "Tiny-v0", "--out", tmp_path, *small, *noise)
+    final = tmp_path / "Tiny-v0" / "1" / "final.zip"
+    attributes = read_checkpoint(final).attributes
+    held = attributes["parameter_noise" if kind == "ParameterNoise" else "action_noise"]
+    assert kind in held[":type:"]
+    ddpg("evaluate", "--checkpoint", final, "--episodes", 2)
+    repeated = tmp_path / "Tiny-v0" / "1" / "config.yml"
+    ddpg("train", "Tiny-v0", "--out", tmp_path, "--config", repeated, *small)
+
+
 def test_a_seed_is_drawn_shown_and_recorded(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path) -> None:
     at = small.index("--seed")
     unseeded = (*small[:at], *small[at + 2 :], "--steps", "20")

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +13,7 @@ from sb3_ddpg_custom.cli.classes import build_policy_kwargs, build_replay_buffer
 from sb3_ddpg_custom.cli.config import Resolved, resolve, to_yaml
 from sb3_ddpg_custom.cli.config_text import parse_kwargs, parse_yaml
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.noise import build_action_noise, build_schedule
+from sb3_ddpg_custom.cli.noise import build_action_noise, build_parameter_noise, build_schedule
 from sb3_ddpg_custom.cli.settings import ClassSpec, Settings, validate
 
 IDS = ["Pendulum-v1", "HalfCheetah-v5", "FrozenLake-v1"]
@@ -473,8 +474,8 @@ def test_replay_buffer_class() -> None:
 # Noise and schedules
 
 
-def noise_settings(noise_type: str | None, noise_std: float | str | None) -> Settings:
-    return Settings(n_timesteps=1, noise_type=noise_type, noise_std=noise_std)
+def noise_settings(noise_type: str | None, noise_std: Any, n_envs: int = 1) -> Settings:
+    return Settings(n_timesteps=1, noise_type=noise_type, noise_std=noise_std, n_envs=n_envs)
 
 
 @pytest.mark.parametrize(
@@ -496,6 +497,62 @@ def test_noise(noise_type: str, noise_std: float | str, expected: str) -> None:
     assert repr(noise) == expected
     assert noise is not None
     assert noise().shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("noise_type", "base"),
+    [
+        ("normal", "NormalActionNoise(mu=[0. 0.], sigma=[1. 1.])"),
+        ("ornstein-uhlenbeck", "OrnsteinUhlenbeckActionNoise(mu=[0. 0.], sigma=[1. 1.])"),
+    ],
+)
+def test_a_range_is_spread_over_the_envs(noise_type: str, base: str) -> None:
+    noise = build_action_noise(noise_settings(noise_type, [0.05, "4e-1"], n_envs=4), action_dim=2)
+    assert repr(noise) == f"PerEnvActionNoise({base}, n_envs=4, low=0.05, high=0.4)"
+
+
+def test_adaptive_noise_is_on_weights_not_on_actions() -> None:
+    settings = noise_settings("adaptive-param", 0.3)
+    assert build_action_noise(settings, action_dim=2) is None
+    noise = build_parameter_noise(settings)
+    assert repr(noise) == "ParameterNoise(0.3, std=0.3, adaptation=1.01, adapt_every_steps=50)"
+    assert build_parameter_noise(noise_settings("normal", 0.3)) is None
+    assert build_parameter_noise(noise_settings(None, None)) is None
+    with pytest.raises(UsageError, match="write a number above 0"):
+        build_parameter_noise(noise_settings("adaptive-param", "lin_0.3"))
+
+
+@pytest.mark.parametrize(
+    ("noise_type", "noise_std", "n_envs", "message"),
+    [
+        ("normal", "[0.05, 0.4]", 1, "noise_std is [0.05, 0.4], a range over envs, but n_envs is 1"),
+        ("bias-per-episode", "[0.05, 0.4]", 2, "bias-per-episode takes no range over envs; write a number"),
+        ("normal-per-episode", "[0.05, 0.4]", 2, "normal-per-episode takes no range over envs; write a number"),
+        ("adaptive-param", "[0.05, 0.4]", 2, "noise_std is [0.05, 0.4], but adaptive-param adapts by itself"),
+        ("adaptive-param", "lin_0.2", 1, "noise_std is 'lin_0.2', but adaptive-param adapts by itself"),
+        ("adaptive-param", "0", 1, "noise_std is 0.0, but adaptive-param adapts by itself to one scale"),
+        ("normal", "[lin_0.05, 0.4]", 2, "noise_std is ['lin_0.05', 0.4]; expected a number of at least 0"),
+        ("normal", "[0.4, 0.05]", 2, "noise_std is [0.4, 0.05]; expected a number"),
+        ("normal", "[0, 0.05]", 2, "such as [0.05, 0.4] for a range of numbers over the envs"),
+        ("normal", "[0.1, 0.2, 0.3]", 2, "noise_std is [0.1, 0.2, 0.3]; expected a number"),
+        ("normal", "[]", 2, "noise_std is []; expected a number"),
+    ],
+)
+def test_noise_that_does_not_go_together(
+    base: Path, noise_type: str, noise_std: str, n_envs: int, message: str
+) -> None:
+    overrides = [f"noise_type={noise_type}", f"noise_std={noise_std}", f"n_envs={n_envs}"]
+    with pytest.raises(UsageError, match=re.escape(message)):
+        resolved(config=base, overrides=overrides)
+
+
+def test_a_range_reads_back_as_it_was_written(base: Path, tmp_path: Path) -> None:
+    found = resolved(config=base, overrides=["noise_std=[0.05, 4e-1]", "n_envs=2"])
+    path = tmp_path / "written.yml"
+    path.write_text(to_yaml(found), encoding="utf-8")
+    assert yaml.safe_load(path.read_text())["Pendulum-v1"]["noise_std"] == [0.05, 0.4]
+    assert resolved(config=path).settings == found.settings
+    assert found.settings.noise_std == (0.05, 0.4)
 
 
 def test_no_noise_and_half_a_noise() -> None:

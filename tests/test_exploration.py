@@ -1,11 +1,20 @@
-"""The schedules of the exploration noise, number by number."""
+"""The scales of the exploration noise over time and over envs, number by number."""
 
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
 import numpy as np
 import pytest
+import stable_baselines3
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise, VectorizedActionNoise
+from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_ddpg_custom import AnnealedActionNoise, EpisodeBias, EpisodeScaledActionNoise
-from sb3_ddpg_custom.exploration import report_progress
+from sb3_ddpg_custom import DDPG, AnnealedActionNoise, EpisodeBias, EpisodeScaledActionNoise, PerEnvActionNoise
+from sb3_ddpg_custom.exploration import fit_to_envs, report_progress
+
+SMALL: dict[str, Any] = {"policy_kwargs": {"net_arch": [8]}, "learning_starts": 10, "batch_size": 8}
 
 
 def normal(sigma: float = 1.0) -> NormalActionNoise:
@@ -64,3 +73,88 @@ def test_progress_reaches_every_env_of_a_vectorised_noise() -> None:
 def test_noise_that_does_not_ask_is_left_alone() -> None:
     report_progress(None, 0.5, episode=3)
     report_progress(normal(), 0.5, episode=3)
+
+
+def pendulum(n_envs: int) -> VecEnv:
+    return make_vec_env(lambda: gym.make("Pendulum-v1", max_episode_steps=10), n_envs=n_envs, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("n_envs", "scales"),
+    [(1, [0.2]), (2, [0.1, 0.4]), (3, [0.1, 0.2, 0.4]), (5, [0.1, 0.141421, 0.2, 0.282843, 0.4])],
+)
+def test_scales_are_spaced_geometrically_from_the_first_env_to_the_last(n_envs: int, scales: list[float]) -> None:
+    noise = PerEnvActionNoise(normal(), n_envs, low=0.1, high=0.4)
+    np.testing.assert_allclose(noise.scales, scales, atol=1e-6)
+
+
+def test_each_env_draws_at_its_own_scale() -> None:
+    np.random.seed(0)
+    noise = PerEnvActionNoise(NormalActionNoise(np.zeros(2), np.ones(2)), 3, low=0.05, high=0.8)
+    drawn = np.stack([noise() for _ in range(4000)])
+    assert drawn.shape == (4000, 3, 2)
+    assert drawn.dtype == np.float32
+    np.testing.assert_allclose(drawn.std(axis=0), [[0.05] * 2, [0.2] * 2, [0.8] * 2], rtol=0.05)
+
+
+def test_the_envs_of_a_range_forget_one_by_one() -> None:
+    noise = PerEnvActionNoise(OrnsteinUhlenbeckActionNoise(np.zeros(1), np.ones(1)), 2, low=0.1, high=0.4)
+    noise()
+    noise.reset(indices=[1])
+    remembered: Any = [one.noise_prev for one in noise.noises]  # type: ignore[attr-defined]
+    assert remembered[0] != 0
+    assert remembered[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, 0.4), (0.4, 0.1), (-0.1, 0.1), (0.1, float("inf")), (0.1, float("nan"))]
+)
+def test_a_range_that_is_none_is_refused(low: float, high: float) -> None:
+    with pytest.raises(ValueError, match=f"low={low} and high={high} are no range"):
+        PerEnvActionNoise(normal(), 2, low=low, high=high)
+
+
+def test_a_base_noise_hears_of_the_progress_in_each_env() -> None:
+    noise = PerEnvActionNoise(AnnealedActionNoise(normal()), 2, low=0.1, high=0.4)
+    report_progress(noise, 0.0, episode=0)
+    assert noise().tolist() == [[0.0], [0.0]]
+
+
+def test_noise_fits_the_number_of_envs() -> None:
+    single, three = normal(), VectorizedActionNoise(normal(0.3), 3)
+    spread = PerEnvActionNoise(normal(), 3, low=0.1, high=0.4)
+    assert fit_to_envs(None, 2) is None
+    assert fit_to_envs(single, 2) is single
+    assert fit_to_envs(three, 3) is three
+    assert fit_to_envs(spread, 3) is spread
+    two: Any = fit_to_envs(three, 2)
+    assert (two.n_envs, two.noises[1]._sigma.tolist()) == (2, [0.3])
+    fitted: Any = fit_to_envs(spread, 2)
+    assert fitted.scales.tolist() == [0.1, 0.4]
+
+
+def test_an_unknown_noise_of_several_envs_is_refused_by_name() -> None:
+    class Own(VectorizedActionNoise):
+        pass
+
+    with pytest.raises(ValueError, match="action_noise is a Own for 3 envs, but there are 2"):
+        fit_to_envs(Own(normal(), 3), 2)
+
+
+@pytest.mark.parametrize("cls", [DDPG, stable_baselines3.DDPG])
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_training_with_a_range(cls: Any, n_envs: int) -> None:
+    noise = PerEnvActionNoise(normal(), n_envs, low=0.1, high=0.4)
+    model = cls("MlpPolicy", pendulum(n_envs), seed=0, action_noise=noise, **SMALL).learn(20 * n_envs)
+    assert model.action_noise is noise
+    assert model.num_timesteps == 20 * n_envs
+
+
+@pytest.mark.parametrize("make", [lambda: PerEnvActionNoise(normal(), 3, low=0.1, high=0.4), lambda: normal(0.3)])
+@pytest.mark.parametrize("n_envs", [1, 2, 5])
+def test_a_saved_noise_fits_another_number_of_envs(make: Any, n_envs: int, tmp_path: Path) -> None:
+    """SB3's own stops here: the noise in the zip is that of three envs."""
+    DDPG("MlpPolicy", pendulum(3), seed=0, action_noise=make(), **SMALL).learn(30).save(tmp_path / "model")
+    loaded = DDPG.load(tmp_path / "model", env=pendulum(n_envs)).learn(10 * n_envs)
+    assert loaded.action_noise is not None
+    assert loaded.action_noise().shape == (n_envs, 1)
