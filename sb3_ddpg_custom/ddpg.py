@@ -20,7 +20,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import FloatSchedule, update_learning_rate
 from stable_baselines3.td3.policies import Actor, CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
 
-from sb3_ddpg_custom.buffer_file import is_buffer_file, load_replay_buffer, save_replay_buffer
+from sb3_ddpg_custom.buffer_file import kind_of, load_replay_buffer, opened, save_replay_buffer
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
 from sb3_ddpg_custom.exploration import report_progress
 from sb3_ddpg_custom.policies import initialise_outputs
@@ -303,7 +303,8 @@ class DDPG(OffPolicyAlgorithm):
         :raises ValueError: if the file is damaged, or does not fit this model
         """
         own = self.replay_buffer
-        if is_buffer_file(path):
+        kind = kind_of(path)
+        if kind == "ours":
             if not isinstance(own, ReplayBuffer):
                 raise ValueError(
                     f"{path} is a file of sb3_ddpg_custom.ReplayBuffer, but this model uses {type(own).__name__}: "
@@ -311,8 +312,11 @@ class DDPG(OffPolicyAlgorithm):
                 )
             self.replay_buffer = load_replay_buffer(path, own)
             return
+        if kind == "unknown":
+            raise ValueError(f"{path} is no replay buffer: save_replay_buffer writes what can be loaded here")
         try:
-            super().load_replay_buffer(path, truncate_last_traj)
+            with opened(path) as file:
+                super().load_replay_buffer(file, truncate_last_traj)  # type: ignore[arg-type]  # a binary file
             if isinstance(own, ReplayBuffer) and self.replay_buffer is not None:
                 self.replay_buffer = from_sb3(self.replay_buffer, own)
         except BaseException as error:
