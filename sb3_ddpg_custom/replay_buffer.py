@@ -205,8 +205,8 @@ class ReplayBuffer(SB3ReplayBuffer):
 
     def _follow(self, finals: FinalObservations, row: int, obs: Observations, next_obs: Observations) -> None:
         """Settle what comes behind the newest row, now that the observation behind it is known."""
-        if self.size() > 0:
-            newest = (row - 1) % self.buffer_size
+        if self.full or row > 0:
+            newest = row - 1  # -1 is the last row
             breaks = finals.breaks(obs)
             if self.optimize_memory_usage:
                 self.final_slots[newest] = NO_SLOT
