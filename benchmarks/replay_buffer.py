@@ -3,6 +3,7 @@
 python benchmarks/replay_buffer.py
 """
 
+import itertools
 import time
 from collections.abc import Callable
 from statistics import median
@@ -24,28 +25,27 @@ EPISODE_STEPS = 1000
 BATCH = 256
 
 
-def stream(buffer: SB3ReplayBuffer, transitions: int) -> Callable[[], None]:
+def stream(buffer: SB3ReplayBuffer) -> Callable[[], None]:
     """Make a function that adds the next step of every env, as a rollout would: each observation twice."""
     n_envs, space = buffer.n_envs, buffer.observation_space
     rng = np.random.default_rng(0)
-    # A few ready steps in turn: the clock is to measure the buffer, not the making of random numbers.
-    count = min(256, transitions)
-    shape = (count + 1, n_envs, *(space.shape or ()))
-    observations = (rng.random(shape) * 255).astype(space.dtype)
-    actions = rng.random((count, n_envs, buffer.action_dim), np.float32)
-    rewards = rng.random((count, n_envs), np.float32)
-    running, ended = np.zeros(n_envs, np.bool_), np.ones(n_envs, np.bool_)
-    infos = [{False: [{"TimeLimit.truncated": False}] * n_envs, True: [{"TimeLimit.truncated": True}] * n_envs}]
-    step = 0
+    observations = (rng.random((EPISODE_STEPS + 1, n_envs, *(space.shape or ()))) * 255).astype(space.dtype)
+    # One ready episode again and again: the clock is to measure the buffer, not the making of random numbers.
+    steps = [
+        (
+            observations[step],
+            observations[step + 1],
+            rng.random((n_envs, buffer.action_dim), np.float32),
+            rng.random(n_envs, np.float32),
+            np.full(n_envs, step == EPISODE_STEPS - 1),
+            [{"TimeLimit.truncated": step == EPISODE_STEPS - 1} for _ in range(n_envs)],
+        )
+        for step in range(EPISODE_STEPS)
+    ]
+    turns = itertools.cycle(steps)
 
     def add() -> None:
-        nonlocal step
-        at = step % count
-        step += 1
-        last = step % EPISODE_STEPS == 0
-        # the ready steps come round: the first of them follows the last
-        following = observations[(at + 1) % count]
-        buffer.add(observations[at], following, actions[at], rewards[at], ended if last else running, infos[0][last])
+        buffer.add(*next(turns))
 
     return add
 
@@ -92,7 +92,7 @@ def main(
     for name, (observations, actions), rows, n_envs, options, theirs, their_options in cases:
         shape: tuple[Any, ...] = (rows, observations, actions, "cpu", n_envs)
         pair = [ReplayBuffer(*shape, **options), theirs(*shape, **their_options)]
-        adds = [stream(buffer, rows) for buffer in pair]
+        adds = [stream(buffer) for buffer in pair]
         for add in adds:
             for _ in range(rows // n_envs):
                 add()

@@ -155,7 +155,10 @@ class DDPG(OffPolicyAlgorithm):
     def _setup_model(self) -> None:
         if self.replay_buffer_class is None:
             self.replay_buffer_class = ReplayBuffer
-        if self.n_steps > 1 and issubclass(self.replay_buffer_class, ReplayBuffer):
+        own = issubclass(self.replay_buffer_class, ReplayBuffer)
+        if own and "n_steps" in self.replay_buffer_kwargs:
+            self.replay_buffer_kwargs = {"gamma": self.gamma, **self.replay_buffer_kwargs}
+        if own and self.n_steps > 1:
             self.replay_buffer_kwargs = {**self.replay_buffer_kwargs, "n_steps": self.n_steps, "gamma": self.gamma}
             # SB3 warns that it ignores n_steps for any buffer but its own; this one has just been told.
             with self._with(n_steps=1):

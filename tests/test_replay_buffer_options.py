@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -130,7 +131,11 @@ def through_a_file(buffer: ReplayBuffer) -> ReplayBuffer:
     return load_replay_buffer(file, buffer)
 
 
-COPIERS = {"file": through_a_file, "pickle": lambda b: pickle.loads(pickle.dumps(b)), "deepcopy": copy.deepcopy}
+COPIERS: dict[str, Callable[[ReplayBuffer], ReplayBuffer]] = {
+    "file": through_a_file,
+    "pickle": lambda b: pickle.loads(pickle.dumps(b)),
+    "deepcopy": copy.deepcopy,
+}
 EVENTS = st.sampled_from(["on", "on", "on", "on", "terminated", "truncated", "both", "left"])
 STEP = st.lists(EVENTS, min_size=3, max_size=3)
 
@@ -223,7 +228,7 @@ def test_n_step_batches_are_those_of_sb3_bit_by_bit(
     for n_envs in (1, 3):
         for case, steps in enumerate((1, 7, 19, 20, 21, 50, 73)):
             shape: Any = (20 * n_envs, space, ACTIONS, "cpu", n_envs)
-            options = {"n_steps": n_steps, "gamma": 0.97}
+            options: dict[str, Any] = {"n_steps": n_steps, "gamma": 0.97}
             ours = ReplayBuffer(*shape, saving, handle, **options)
             theirs: SB3ReplayBuffer
             if n_steps == 1:
@@ -301,4 +306,4 @@ def test_options_out_of_range_are_refused_by_name() -> None:
         ({"priority_exponent": 0.6, "priority_epsilon": 0.0}, "priority_epsilon must be above 0"),
     ):
         with pytest.raises(ValueError, match=message):
-            ReplayBuffer(8, SPACES["float64"], ACTIONS, **options)  # type: ignore[arg-type]
+            ReplayBuffer(8, SPACES["float64"], ACTIONS, **options)
