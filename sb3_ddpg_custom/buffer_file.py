@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ FORMAT = "sb3-ddpg-custom replay buffer"
 VERSION = 1
 HEADER = "header.json"
 _ZIP_MAGIC = b"PK\x03\x04"
+_PICKLE_MAGIC = b"\x80"
 _CHUNK_BYTES = 1 << 24
 
 
@@ -44,16 +45,18 @@ def save_replay_buffer(buffer: ReplayBuffer, path: PathOrFile) -> None:
         _write(buffer, path)  # type: ignore[arg-type]  # both are binary files
 
 
-def is_buffer_file(path: PathOrFile) -> bool:
-    """Tell by the first bytes whether a file must be read by :func:`load_replay_buffer`, and never by pickle.
+def kind_of(path: PathOrFile) -> Literal["ours", "pickle", "unknown"]:
+    """Tell by the first bytes how a file must be read.
 
     :param path: as for :func:`load_replay_buffer`
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         start = file.tell()
         magic = file.read(len(_ZIP_MAGIC))
         file.seek(start)
-        return magic == _ZIP_MAGIC
+    if magic == _ZIP_MAGIC:
+        return "ours"
+    return "pickle" if magic.startswith(_PICKLE_MAGIC) else "unknown"
 
 
 def load_replay_buffer(path: PathOrFile, like: ReplayBuffer) -> ReplayBuffer:
@@ -65,7 +68,7 @@ def load_replay_buffer(path: PathOrFile, like: ReplayBuffer) -> ReplayBuffer:
     :raises ValueError: if the file is damaged, of another kind, or does not fit
     """
     name = path if isinstance(path, (str, Path)) else "the replay buffer's file"
-    with _opened(path) as file:
+    with opened(path) as file:
         try:
             with zipfile.ZipFile(file) as archive:
                 header = _read_header(archive, name)
@@ -151,11 +154,11 @@ def _read_header(archive: zipfile.ZipFile, name: object) -> dict[str, Any]:
     if HEADER not in archive.namelist():
         raise _MisfitError(f"{name} is a zip file of another kind: save_replay_buffer writes what can be loaded here")
     header = json.loads(archive.read(HEADER))
-    if header.get("format") != FORMAT or not isinstance(header.get("layout"), dict):
+    if not isinstance(header, dict) or header.get("format") != FORMAT or not isinstance(header.get("layout"), dict):
         raise _MisfitError(f"{name} is a zip file of another kind: save_replay_buffer writes what can be loaded here")
     if header["version"] != VERSION:
         raise _MisfitError(f"{name} has version {header['version']}, but this release reads version {VERSION}")
-    return dict(header)
+    return header
 
 
 def _read(archive: zipfile.ZipFile, header: Mapping[str, Any], like: ReplayBuffer) -> ReplayBuffer:
@@ -207,7 +210,11 @@ def _bytes_of(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _opened(path: PathOrFile) -> Iterator[BinaryIO]:
+def opened(path: PathOrFile) -> Iterator[BinaryIO]:
+    """Open a file to read, by SB3's rules, and close it unless it came open.
+
+    :param path: file with or without ``.pkl``, or a binary file object
+    """
     file = open_path(path, "r", suffix="pkl")
     try:
         yield file

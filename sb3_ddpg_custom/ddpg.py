@@ -3,7 +3,7 @@
 import io
 import pickle
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import copy
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -21,7 +21,8 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import FloatSchedule, update_learning_rate
 from stable_baselines3.td3.policies import Actor, CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
 
-from sb3_ddpg_custom.buffer_file import is_buffer_file, load_replay_buffer, save_replay_buffer
+from sb3_ddpg_custom.acting import NumpyActor, without_modes
+from sb3_ddpg_custom.buffer_file import kind_of, load_replay_buffer, opened, save_replay_buffer
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
 from sb3_ddpg_custom.exploration import fit_to_envs, report_progress
 from sb3_ddpg_custom.parameter_noise import ParameterNoise, PerturbedActor
@@ -29,7 +30,7 @@ from sb3_ddpg_custom.policies import initialise_outputs
 from sb3_ddpg_custom.priorities import PrioritizedSamples
 from sb3_ddpg_custom.replay_buffer import ReplayBuffer
 from sb3_ddpg_custom.sb3_buffers import from_sb3
-from sb3_ddpg_custom.updates import Update, UpdateName, UpdateStatistics, make_update
+from sb3_ddpg_custom.updates import AnalyticUpdate, Update, UpdateName, UpdateStatistics, make_update
 
 SelfDDPG = TypeVar("SelfDDPG", bound="DDPG")
 
@@ -163,7 +164,10 @@ class DDPG(OffPolicyAlgorithm):
     def _setup_model(self) -> None:
         if self.replay_buffer_class is None:
             self.replay_buffer_class = ReplayBuffer
-        if self.n_steps > 1 and issubclass(self.replay_buffer_class, ReplayBuffer):
+        own = issubclass(self.replay_buffer_class, ReplayBuffer)
+        if own and "n_steps" in self.replay_buffer_kwargs:
+            self.replay_buffer_kwargs = {"gamma": self.gamma, **self.replay_buffer_kwargs}
+        if own and self.n_steps > 1:
             self.replay_buffer_kwargs = {**self.replay_buffer_kwargs, "n_steps": self.n_steps, "gamma": self.gamma}
             # SB3 warns that it ignores n_steps for any buffer but its own; this one has just been told.
             with self._with(n_steps=1):
@@ -175,6 +179,7 @@ class DDPG(OffPolicyAlgorithm):
         if self.output_init is not None:
             initialise_outputs(self.policy, self.output_init)
         self._update: Update = make_update(self.update, self.policy, tau=self.tau, max_grad_norm=self.max_grad_norm)
+        self._actor = NumpyActor.of(self._update)
 
     def _setup_lr_schedule(self) -> None:
         super()._setup_lr_schedule()
@@ -278,20 +283,28 @@ class DDPG(OffPolicyAlgorithm):
         :param progress_bar: show SB3's progress bar
         :return: self
         """
-        return super().learn(total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar)
+        with without_modes(self.policy) if isinstance(self._update, AnalyticUpdate) else nullcontext():
+            return super().learn(
+                total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar
+            )
 
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         if action_noise is not None:
             report_progress(action_noise, 1.0 - self.num_timesteps / self._total_timesteps, self._episode_num)
-        if self._perturbed_actor is None or self.num_timesteps < learning_starts:
+        act = self._perturbed_actor or self._actor
+        if act is None or self.num_timesteps < learning_starts:
             return super()._sample_action(learning_starts, action_noise, n_envs)
-        if self._perturbed_actor.adaptation_is_due and self.num_timesteps > learning_starts:
+        if (
+            self._perturbed_actor is not None
+            and self._perturbed_actor.adaptation_is_due
+            and self.num_timesteps > learning_starts
+        ):
             batch = self.replay_buffer.sample(self.batch_size, env=self._vec_normalize_env)  # type: ignore[union-attr]
             self.logger.record("train/parameter_noise_distance", self._perturbed_actor.adapt(batch.observations))
             self.logger.record("train/parameter_noise_std", self._perturbed_actor.noise.std)
-        scaled_action = self._perturbed_actor(self._last_obs)  # type: ignore[arg-type]  # learn() has reset the envs
+        scaled_action = act(self._last_obs)  # type: ignore[arg-type]  # learn() has reset the envs
         if action_noise is not None:
             scaled_action = np.clip(scaled_action + action_noise(), -1, 1)
         return self.policy.unscale_action(scaled_action), scaled_action
@@ -328,7 +341,8 @@ class DDPG(OffPolicyAlgorithm):
         :raises ValueError: if the file is damaged, or does not fit this model
         """
         own = self.replay_buffer
-        if is_buffer_file(path):
+        kind = kind_of(path)
+        if kind == "ours":
             if not isinstance(own, ReplayBuffer):
                 raise ValueError(
                     f"{path} is a file of sb3_ddpg_custom.ReplayBuffer, but this model uses {type(own).__name__}: "
@@ -336,8 +350,11 @@ class DDPG(OffPolicyAlgorithm):
                 )
             self.replay_buffer = load_replay_buffer(path, own)
             return
+        if kind == "unknown":
+            raise ValueError(f"{path} is no replay buffer: save_replay_buffer writes what can be loaded here")
         try:
-            super().load_replay_buffer(path, truncate_last_traj)
+            with opened(path) as file:
+                super().load_replay_buffer(file, truncate_last_traj)  # type: ignore[arg-type]  # a binary file
             if isinstance(own, ReplayBuffer) and self.replay_buffer is not None:
                 self.replay_buffer = from_sb3(self.replay_buffer, own)
         except BaseException as error:
@@ -348,7 +365,7 @@ class DDPG(OffPolicyAlgorithm):
 
     def _excluded_save_params(self) -> list[str]:
         parts_of_policy = ["actor", "actor_target", "critic", "critic_target"]
-        rebuilt = ["_update", "_curves", "last_update", "critic_lr_schedule", "_perturbed_actor"]
+        rebuilt = ["_update", "_curves", "last_update", "critic_lr_schedule", "_perturbed_actor", "_actor"]
         return [*super()._excluded_save_params(), *parts_of_policy, *rebuilt]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:

@@ -15,6 +15,8 @@ from sb3_ddpg_custom.records import Field
 NO_SLOT = -1
 """Says in a row of the buffer that its next observation is the following row's observation."""
 
+_NOTHING = np.empty(0, np.intp)
+
 
 class FinalObservations:
     """A tail of one row per env, and slots that are taken and given back.
@@ -37,7 +39,8 @@ class FinalObservations:
 
     def _use(self, rows: NDArray[np.void]) -> None:
         self.rows = rows
-        self._tail_views = _one_row_views(rows[: self.n_envs])
+        self._tail = rows[: self.n_envs]
+        self._tail_views = _one_row_views(self._tail)
         self._incoming_views = _one_row_views(self._incoming)
 
     @property
@@ -61,8 +64,11 @@ class FinalObservations:
         :return: numbers of these envs, (number of breaks,)
         """
         write(self._incoming_views, 0, observations)
+        # Nearly always all envs go on, and Python compares bytes much faster than NumPy compares records.
+        if self._incoming.tobytes() == self._tail.tobytes():
+            return _NOTHING
         whole = f"V{self.rows.dtype.itemsize}"
-        return np.flatnonzero(self._incoming.view(whole) != self.rows[: self.n_envs].view(whole))
+        return np.flatnonzero(self._incoming.view(whole) != self._tail.view(whole))
 
     def keep_tail(self, envs: NDArray[np.intp]) -> NDArray[np.int32]:
         """Copy the tail of some envs into slots of their own.
@@ -81,7 +87,7 @@ class FinalObservations:
 
         :param slots: (n,)
         """
-        self._free.extend(slots[slots >= self.n_envs].tolist())
+        self._free += [slot for slot in slots.tolist() if slot >= self.n_envs]
 
     def give_back_all(self) -> None:
         """Let all slots be taken again."""

@@ -55,14 +55,25 @@ class Priorities:
         self.exponent = exponent
         self.importance_exponent = importance_exponent
         self.epsilon = epsilon
-        self.tree = SumTree(capacity)
+        self._tree = SumTree(capacity)
+        self._first_new = self._count_new = 0
         self.largest = 1.0
         self.progress_remaining = 1.0
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self.tree.nbytes
+        return self._tree.nbytes
+
+    @property
+    def tree(self) -> SumTree:
+        """The weights p^alpha, those of the new transitions included."""
+        if self._count_new > 0:
+            capacity = self._tree.capacity
+            new = (self._first_new + np.arange(min(self._count_new, capacity))) % capacity
+            self._tree.set(new, self.largest**self.exponent)
+            self._count_new = 0
+        return self._tree
 
     @property
     def beta(self) -> float:
@@ -72,10 +83,14 @@ class Priorities:
     def add(self, first: int, count: int) -> None:
         """Give new transitions the largest priority so far, so that each is soon drawn once.
 
-        :param first: index of the first
+        The tree hears of them when it is asked next: one change for many costs little more than one for one.
+
+        :param first: index of the first; calls go round the ring, each where the one before ended
         :param count: how many, one behind the other
         """
-        self.tree.set(np.arange(first, first + count), self.largest**self.exponent)
+        if self._count_new == 0:
+            self._first_new = first
+        self._count_new += count
 
     def draw(self, batch_size: int) -> NDArray[np.intp]:
         """Draw one transition from each of ``batch_size`` equal parts of the priorities' sum (appendix B.2.1).
@@ -85,15 +100,17 @@ class Priorities:
         :param batch_size: how many
         :return: indices, (batch,), in the order of the ring
         """
-        total = self.tree.total
-        return self.tree.find((np.arange(batch_size) + np.random.random_sample(batch_size)) * (total / batch_size))
+        tree = self.tree
+        total = tree.total
+        return tree.find((np.arange(batch_size) + np.random.random_sample(batch_size)) * (total / batch_size))
 
     def chances(self, indices: NDArray[np.intp]) -> NDArray[np.float64]:
         """P(i) = pᵢ^alpha / Σ p^alpha (equation 1).
 
         :param indices: (batch,)
         """
-        return self.tree.weights[indices] / self.tree.total
+        tree = self.tree
+        return tree.weights[indices] / tree.total
 
     def weights(self, indices: NDArray[np.intp], count: int) -> NDArray[np.float32]:
         """Importance weights (N · P(i))^-β, divided by the largest of the batch (section 3.4).
@@ -123,10 +140,13 @@ class Priorities:
                 f"{np.sum(~np.isfinite(priorities))} of {len(indices)} TD errors are not finite: the training has "
                 "diverged, or a reward or observation is NaN; lower the learning rate, or look at the env"
             )
+        # The new ones first: they have the largest of before, and may be among the updated.
+        tree = self.tree
+        tree.set(indices, priorities**self.exponent)
         self.largest = max(self.largest, float(priorities.max(initial=0.0)))
-        self.tree.set(indices, priorities**self.exponent)
 
     def clear(self) -> None:
         """Forget all."""
-        self.tree = SumTree(self.tree.capacity)
+        self._tree = SumTree(self._tree.capacity)
+        self._count_new = 0
         self.largest = 1.0

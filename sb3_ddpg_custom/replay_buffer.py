@@ -179,6 +179,8 @@ class ReplayBuffer(SB3ReplayBuffer):
         :param infos: one per env; ``TimeLimit.truncated`` tells that only the time limit ended the episode
         """
         row = self.pos
+        # This also refuses what was meant for another number of envs, before it is broadcast.
+        self.actions[row] = action.reshape(self.n_envs, self.action_dim)
         if self.final_observations is not None:
             self._follow(self.final_observations, row, obs, next_obs)
         if self._plain:
@@ -188,14 +190,14 @@ class ReplayBuffer(SB3ReplayBuffer):
             write(self.observations, row, obs)
             if not self.optimize_memory_usage:
                 write(self.next_observations, row, next_obs)
-        self.actions[row] = action if action.ndim == 2 else action.reshape(self.n_envs, self.action_dim)
         self.rewards[row] = reward
         self.dones[row] = done
         if self.handle_timeout_termination:
             self.timeouts[row] = self._no_timeouts
-            for env, info in enumerate(infos):
+            for info in infos:
                 if info.get("TimeLimit.truncated"):
-                    self.timeouts[row, env] = True
+                    self.timeouts[row] = [one.get("TimeLimit.truncated", False) for one in infos]
+                    break
         if self.priorities is not None:
             self.priorities.add(row * self.n_envs, self.n_envs)
         self.pos += 1
@@ -205,8 +207,8 @@ class ReplayBuffer(SB3ReplayBuffer):
 
     def _follow(self, finals: FinalObservations, row: int, obs: Observations, next_obs: Observations) -> None:
         """Settle what comes behind the newest row, now that the observation behind it is known."""
-        if self.size() > 0:
-            newest = (row - 1) % self.buffer_size
+        if self.full or row > 0:
+            newest = row - 1  # -1 is the last row
             breaks = finals.breaks(obs)
             if self.optimize_memory_usage:
                 self.final_slots[newest] = NO_SLOT

@@ -63,12 +63,13 @@ class SumTree:
         :return: indices, (n,); never one whose weight is 0, unless all are
         """
         nodes = np.zeros(len(positions), dtype=np.intp)
+        rows = np.arange(len(positions))
         for level in reversed(self._levels):
-            upper = level[nodes].cumsum(axis=1)
+            weights = level.take(nodes, axis=0)
+            upper = weights.cumsum(axis=1)
             # Rounding may carry a position past its node's end, where the branches can be empty.
             positions = np.minimum(positions, np.nextafter(upper[:, -1], 0))
-            branches = (upper <= positions[:, None]).sum(axis=1)
-            before = np.where(branches > 0, upper[np.arange(len(nodes)), branches - 1], 0)
-            positions = positions - before
+            branches = (upper > positions[:, None]).argmax(axis=1)
+            positions = np.maximum(positions - (upper[rows, branches] - weights[rows, branches]), 0)
             nodes = nodes * BRANCHES + branches
         return nodes

@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -130,7 +131,11 @@ def through_a_file(buffer: ReplayBuffer) -> ReplayBuffer:
     return load_replay_buffer(file, buffer)
 
 
-COPIERS = {"file": through_a_file, "pickle": lambda b: pickle.loads(pickle.dumps(b)), "deepcopy": copy.deepcopy}
+COPIERS: dict[str, Callable[[ReplayBuffer], ReplayBuffer]] = {
+    "file": through_a_file,
+    "pickle": lambda b: pickle.loads(pickle.dumps(b)),
+    "deepcopy": copy.deepcopy,
+}
 EVENTS = st.sampled_from(["on", "on", "on", "on", "terminated", "truncated", "both", "left"])
 STEP = st.lists(EVENTS, min_size=3, max_size=3)
 
@@ -222,14 +227,15 @@ def test_n_step_batches_are_those_of_sb3_bit_by_bit(
     assert isinstance(space, spaces.Box)
     for n_envs in (1, 3):
         for case, steps in enumerate((1, 7, 19, 20, 21, 50, 73)):
-            shape: Any = (20 * n_envs, space, ACTIONS, "cpu", n_envs)
-            options = {"n_steps": n_steps, "gamma": 0.97}
-            ours = ReplayBuffer(*shape, saving, handle, **options)
+            shape: Any = {"device": "cpu", "n_envs": n_envs, "handle_timeout_termination": handle}
+            shape |= {"buffer_size": 20 * n_envs, "observation_space": space, "action_space": ACTIONS}
+            options: dict[str, Any] = {"n_steps": n_steps, "gamma": 0.97}
+            ours = ReplayBuffer(optimize_memory_usage=saving, **shape, **options)
             theirs: SB3ReplayBuffer
             if n_steps == 1:
-                theirs = SB3ReplayBuffer(*shape, False, handle)
+                theirs = SB3ReplayBuffer(**shape)
             else:
-                theirs = NStepReplayBuffer(*shape, handle_timeout_termination=handle, **options)
+                theirs = NStepReplayBuffer(**shape, **options)
             for transition in random_steps(space, n_envs, steps, seed=case):
                 ours.add(*transition)
                 theirs.add(*transition)
@@ -301,4 +307,15 @@ def test_options_out_of_range_are_refused_by_name() -> None:
         ({"priority_exponent": 0.6, "priority_epsilon": 0.0}, "priority_epsilon must be above 0"),
     ):
         with pytest.raises(ValueError, match=message):
-            ReplayBuffer(8, SPACES["float64"], ACTIONS, **options)  # type: ignore[arg-type]
+            ReplayBuffer(8, SPACES["float64"], ACTIONS, **options)
+
+
+@pytest.mark.parametrize("saving", [False, True])
+def test_a_step_of_another_number_of_envs_is_refused_and_changes_nothing(saving: bool) -> None:
+    buffer = ReplayBuffer(8, SPACES["float64"], ACTIONS, n_envs=2, optimize_memory_usage=saving)
+    stream = Stream(buffer, SPACES["float64"])
+    stream.step(["on", "on"])
+    one = np.zeros((1, 2))
+    with pytest.raises(ValueError, match="reshape"):
+        buffer.add(one, one, np.zeros((1, 1)), np.zeros(1), np.array([False]), [{}])
+    stream.check()

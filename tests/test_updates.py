@@ -11,6 +11,7 @@ from stable_baselines3.common.utils import ConstantSchedule
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
+from sb3_ddpg_custom.priorities import PrioritizedSamples
 from sb3_ddpg_custom.updates import AutogradUpdate, UpdateStatistics, make_update
 
 OBSERVATIONS = spaces.Box(-1, 1, (3,), np.float32)
@@ -66,6 +67,19 @@ def test_statistics_are_those_of_the_batch_before_the_step() -> None:
     th.testing.assert_close(statistics.td_error, (q_values - targets).abs().mean())
     th.testing.assert_close(statistics.critic_loss, ((q_values - targets) ** 2).mean())
     assert not any(value.requires_grad for value in statistics)
+
+
+def test_td_errors_of_each_transition_come_back_and_their_weights_go_in() -> None:
+    policy, batch = make_policy(), make_batch()
+    plain = AutogradUpdate(policy, tau=0.5)(batch, gamma=0.9)
+    assert plain.td_errors.shape == (16, 1)
+    th.testing.assert_close((plain.td_errors**2).mean(), plain.statistics.critic_loss)
+    weights = th.rand(16, 1)
+    weighted = PrioritizedSamples(*batch, weights=weights, indices=np.arange(16))
+    result = AutogradUpdate(make_policy(), tau=0.5)(weighted, gamma=0.9)
+    assert th.equal(result.td_errors, plain.td_errors)
+    th.testing.assert_close(result.statistics.critic_loss, (weights * plain.td_errors**2).mean())
+    assert result.statistics.grad_norm_critic < plain.statistics.grad_norm_critic
 
 
 def test_a_discount_of_the_batch_replaces_gamma() -> None:

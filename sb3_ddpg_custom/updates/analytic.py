@@ -63,7 +63,7 @@ class AnalyticUpdate:
         self.tau = tau
         self.max_grad_norm = max_grad_norm
         space = policy.observation_space
-        self._observations_are_features = isinstance(space, spaces.Box) and not (
+        self.observations_are_features = isinstance(space, spaces.Box) and not (
             policy.normalize_images and is_image_space(space)
         )
         self._adopt()
@@ -78,6 +78,12 @@ class AnalyticUpdate:
         self._actor_adam = FlatAdam(policy.actor.optimizer, actor, self._online.flat[:boundary])
         self._critic_adam = FlatAdam(policy.critic.optimizer, critic, self._online.flat[boundary:])
         self._space: _WorkSpace | None = None
+
+    def actor_parameters(self) -> list[th.Tensor]:
+        """Give W and b of the actor's layers as they are now, without their gradients' machinery."""
+        if not self._online.is_current():
+            self._adopt()
+        return self._online.views[: len(self._actor_adam.parameters)]
 
     def _is_current(self) -> bool:
         parts = (self._online, self._targets, self._actor_adam, self._critic_adam)
@@ -135,7 +141,7 @@ class AnalyticUpdate:
         return objective, self._descend(self._actor_adam)
 
     def _features(self, observations: Any) -> th.Tensor:
-        if self._observations_are_features:
+        if self.observations_are_features:
             flat: th.Tensor = observations.flatten(1)  # of any type: copy_ casts it
             return flat
         extractor = self.policy.actor.features_extractor
