@@ -149,7 +149,7 @@ class AnalyticUpdate:
         return features
 
     def _descend(self, adam: FlatAdam) -> th.Tensor:
-        norm = th.linalg.vector_norm(adam.gradient)
+        norm: th.Tensor = th.linalg.vector_norm(adam.gradient)
         if self.max_grad_norm is not None:
             adam.gradient.mul_((self.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
         adam.step()
