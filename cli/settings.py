@@ -136,7 +136,7 @@ class Settings(BaseModel):
     :param policy_kwargs: the policy's arguments, see ``cli.classes.build_policy_kwargs``
     :param replay_buffer_class: see ``cli.classes.build_replay_buffer_class``; None: the algorithm chooses
     :param replay_buffer_kwargs: the replay buffer's arguments
-    :param optimize_memory_usage: SB3's memory-saving buffer
+    :param optimize_memory_usage: store next observations only where the following transition does not hold them
     :param n_steps: steps of the return in the critic's target
     :param max_grad_norm: gradients are clipped to this norm; None: they are not
     :param critic_weight_decay: L2 on the critic's weights; None: the optimiser's own

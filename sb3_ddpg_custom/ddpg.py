@@ -1,6 +1,11 @@
 """Deep deterministic policy gradient as an SB3 algorithm."""
 
+import io
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -16,11 +21,14 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import FloatSchedule, update_learning_rate
 from stable_baselines3.td3.policies import Actor, CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
 
+from sb3_ddpg_custom.buffer_file import kind_of, load_replay_buffer, opened, save_replay_buffer
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
 from sb3_ddpg_custom.exploration import fit_to_envs, report_progress
 from sb3_ddpg_custom.parameter_noise import ParameterNoise, PerturbedActor
 from sb3_ddpg_custom.policies import initialise_outputs
+from sb3_ddpg_custom.priorities import PrioritizedSamples
 from sb3_ddpg_custom.replay_buffer import ReplayBuffer
+from sb3_ddpg_custom.sb3_buffers import from_sb3
 from sb3_ddpg_custom.updates import Update, UpdateName, UpdateStatistics, make_update
 
 SelfDDPG = TypeVar("SelfDDPG", bound="DDPG")
@@ -48,11 +56,11 @@ class DDPG(OffPolicyAlgorithm):
     :param train_freq: env steps (of all envs at once) between trainings, or ``(n, "step")``, ``(n, "episode")``
     :param gradient_steps: updates per training; -1 for as many as there were transitions
     :param action_noise: exploration noise in [-1, 1]
-    :param replay_buffer_class: None takes :class:`sb3_ddpg_custom.ReplayBuffer`, or SB3's own where ``n_steps`` or
-        ``optimize_memory_usage`` needs it
-    :param replay_buffer_kwargs: keywords for the replay buffer
-    :param optimize_memory_usage: SB3's memory saving replay buffer
-    :param n_steps: length of the returns; above 1 SB3's n-step replay buffer
+    :param replay_buffer_class: None takes :class:`sb3_ddpg_custom.ReplayBuffer`
+    :param replay_buffer_kwargs: keywords for the replay buffer, such as ``{"priority_exponent": 0.6}`` for prioritised
+        replay
+    :param optimize_memory_usage: keep next observations only where the following transition does not hold them
+    :param n_steps: length of the returns
     :param tensorboard_log: folder for TensorBoard's files
     :param policy_kwargs: keywords for the policy
     :param verbose: 0 silent, 1 messages and logs, 2 more
@@ -153,9 +161,18 @@ class DDPG(OffPolicyAlgorithm):
             self._setup_model()
 
     def _setup_model(self) -> None:
-        if self.replay_buffer_class is None and self.n_steps == 1 and not self.optimize_memory_usage:
+        if self.replay_buffer_class is None:
             self.replay_buffer_class = ReplayBuffer
-        super()._setup_model()
+        own = issubclass(self.replay_buffer_class, ReplayBuffer)
+        if own and "n_steps" in self.replay_buffer_kwargs:
+            self.replay_buffer_kwargs = {"gamma": self.gamma, **self.replay_buffer_kwargs}
+        if own and self.n_steps > 1:
+            self.replay_buffer_kwargs = {**self.replay_buffer_kwargs, "n_steps": self.n_steps, "gamma": self.gamma}
+            # SB3 warns that it ignores n_steps for any buffer but its own; this one has just been told.
+            with self._with(n_steps=1):
+                super()._setup_model()
+        else:
+            super()._setup_model()
         self.actor, self.actor_target = self.policy.actor, self.policy.actor_target
         self.critic, self.critic_target = self.policy.critic, self.policy.critic_target
         if self.output_init is not None:
@@ -176,9 +193,15 @@ class DDPG(OffPolicyAlgorithm):
         self.policy.set_training_mode(True)
         self._set_optimizer_options()
         statistics = []
+        buffer: Any = self.replay_buffer
+        if isinstance(buffer, ReplayBuffer):
+            buffer.anneal(self._current_progress_remaining)
         for _ in range(gradient_steps):
-            batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)  # type: ignore[union-attr]
-            statistics.append(th.stack(self._update(batch, self.gamma)))
+            batch = buffer.sample(batch_size, env=self._vec_normalize_env)
+            update = self._update(batch, self.gamma)
+            statistics.append(th.stack(update.statistics))
+            if isinstance(batch, PrioritizedSamples):
+                buffer.update_priorities(batch.indices, update.td_errors)
         self._n_updates += gradient_steps
         self._log_updates(th.stack(statistics))
 
@@ -218,13 +241,26 @@ class DDPG(OffPolicyAlgorithm):
         env = self.get_env()
         if env is not None:
             self.action_noise = fit_to_envs(self.action_noise, env.num_envs)
-        prepared = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
+        saving = self.optimize_memory_usage and not isinstance(self.replay_buffer, ReplayBuffer)
+        # SB3's memory saving buffer cannot tell where a new episode begins, so its last transition is made terminal.
+        with self._with(optimize_memory_usage=saving):
+            prepared = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
         self._perturbed_actor = None
         if env is not None and self.parameter_noise is not None:
             self._perturbed_actor = PerturbedActor(self.parameter_noise, self.policy, env.num_envs)
         if env is not None and (self._curves is None or self._curves.env is not env or reset_num_timesteps):
             self._curves = EpisodeCurves(env)
         return prepared
+
+    @contextmanager
+    def _with(self, **attributes: Any) -> Iterator[None]:
+        """Let SB3 see other attributes for a while."""
+        own = {name: getattr(self, name) for name in attributes}
+        self.__dict__.update(attributes)
+        try:
+            yield
+        finally:
+            self.__dict__.update(own)
 
     def learn(
         self: SelfDDPG,
@@ -270,6 +306,52 @@ class DDPG(OffPolicyAlgorithm):
         # The rollout loop has counted neither these episodes nor their training yet, so their curves end here.
         if dones is not None and dones.any() and self._curves is not None:
             self._curves.publish(dones, infos, self.logger, self._episode_num)
+
+    def save_replay_buffer(self, path: str | Path | io.BufferedIOBase) -> None:
+        """Write the replay buffer to a file that can be read without unpickling.
+
+        A file on the disk is replaced whole or not at all. A buffer of another class goes SB3's way, as a pickle.
+
+        :param path: file to write, ``.pkl`` is added where there is no suffix, folders are made; or a binary file
+        """
+        if isinstance(self.replay_buffer, ReplayBuffer):
+            save_replay_buffer(self.replay_buffer, path)
+        else:
+            super().save_replay_buffer(path)
+
+    def load_replay_buffer(self, path: str | Path | io.BufferedIOBase, truncate_last_traj: bool = True) -> None:
+        """Take over a replay buffer that ours or SB3's ``save_replay_buffer`` wrote.
+
+        The capacity is the file's. Batches are those that the saved buffer would have given. A pickle runs what its
+        author put into it: load pickles that you trust. SB3's plain, Dict and n-step buffers become ours; others, such
+        as ``HerReplayBuffer``, stay what they are.
+
+        :param path: file to read, with or without ``.pkl``, or a binary file object
+        :param truncate_last_traj: for ``HerReplayBuffer``, see SB3
+        :raises ValueError: if the file is damaged, or does not fit this model
+        """
+        own = self.replay_buffer
+        kind = kind_of(path)
+        if kind == "ours":
+            if not isinstance(own, ReplayBuffer):
+                raise ValueError(
+                    f"{path} is a file of sb3_ddpg_custom.ReplayBuffer, but this model uses {type(own).__name__}: "
+                    "build the model without replay_buffer_class"
+                )
+            self.replay_buffer = load_replay_buffer(path, own)
+            return
+        if kind == "unknown":
+            raise ValueError(f"{path} is no replay buffer: save_replay_buffer writes what can be loaded here")
+        try:
+            with opened(path) as file:
+                super().load_replay_buffer(file, truncate_last_traj)  # type: ignore[arg-type]  # a binary file
+            if isinstance(own, ReplayBuffer) and self.replay_buffer is not None:
+                self.replay_buffer = from_sb3(self.replay_buffer, own)
+        except BaseException as error:
+            self.replay_buffer = own
+            if isinstance(error, (pickle.UnpicklingError, EOFError)):
+                raise ValueError(f"{path} is no replay buffer, or only a part of one ({error})") from error
+            raise
 
     def _excluded_save_params(self) -> list[str]:
         parts_of_policy = ["actor", "actor_target", "critic", "critic_target"]

@@ -35,16 +35,20 @@ def td_target(
     return rewards + (1 - terminated) * discounts * next_q_values
 
 
-def critic_loss(q_values: th.Tensor, td_targets: th.Tensor) -> th.Tensor:
-    """Mean squared temporal-difference error, L = mean (Q(s, a) - y)².
+def critic_loss(q_values: th.Tensor, td_targets: th.Tensor, weights: th.Tensor | None = None) -> th.Tensor:
+    """Mean squared temporal-difference error, L = mean w (Q(s, a) - y)².
 
     :param q_values: Q(s, a), (batch, 1)
     :param td_targets: y, (batch, 1), a constant of the optimisation: no gradient may flow into it
+    :param weights: importance weights w of prioritised replay (Schaul et al. 2016, 3.4), (batch, 1); None: all 1
     :return: scalar
     :raises ValueError: if the shapes differ
     """
-    _same_shape(q_values=q_values, td_targets=td_targets)
-    return F.mse_loss(q_values, td_targets)
+    if weights is None:
+        _same_shape(q_values=q_values, td_targets=td_targets)
+        return F.mse_loss(q_values, td_targets)
+    _same_shape(q_values=q_values, td_targets=td_targets, weights=weights)
+    return (weights * (q_values - td_targets) ** 2).mean()
 
 
 def actor_loss(q_values: th.Tensor) -> th.Tensor:

@@ -65,6 +65,11 @@ class Records:
         return self._rows.dtype.itemsize
 
     @property
+    def nbytes(self) -> int:
+        """Bytes that all rows take."""
+        return self._rows.nbytes
+
+    @property
     def rows(self) -> NDArray[np.void]:
         """All rows, structured, (capacity,): not a copy."""
         return self._rows

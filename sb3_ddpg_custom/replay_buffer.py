@@ -1,37 +1,53 @@
 """SB3's replay buffer on record storage: the buffer that ``DDPG`` uses."""
 
 import warnings
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch as th
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import BaseBuffer
-from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples, ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_ddpg_custom.records import Field, Records
+from sb3_ddpg_custom.final_observations import NO_SLOT, FinalObservations
+from sb3_ddpg_custom.n_step import n_step_returns
+from sb3_ddpg_custom.observation_fields import Observations, part, write
+from sb3_ddpg_custom.priorities import PrioritizedSamples
+from sb3_ddpg_custom.transition_storage import TransitionStorage
 
-Observations: TypeAlias = NDArray[Any] | dict[str, NDArray[Any]]
 
-
-class ReplayBuffer(SB3ReplayBuffer):
+class ReplayBuffer(TransitionStorage):
     """Ring of transitions, one record per transition and env, for plain and Dict observations alike.
 
-    Drop-in for SB3's ``ReplayBuffer`` and ``DictReplayBuffer``: the same calls, the same attributes (``observations``,
-    ``actions``, … are views on the records), the same random draws from NumPy's global generator.
+    Drop-in for SB3's ``ReplayBuffer``, ``DictReplayBuffer`` and ``NStepReplayBuffer``: the same calls, the same
+    attributes (``observations``, ``actions``, … are views on the records), the same random draws from NumPy's global
+    generator. Its options go together in every combination.
+
+    >>> from gymnasium import spaces
+    >>> box = spaces.Box(-1, 1, (1,))
+    >>> buffer = ReplayBuffer(4, box, box, n_steps=2, gamma=0.5)
+    >>> for step in range(3):
+    ...     now, later = np.array([[step / 4]]), np.array([[(step + 1) / 4]])
+    ...     buffer.add(now, later, np.zeros((1, 1)), np.array([4.0]), np.array([False]), [{}])
+    >>> sorted(set(buffer.sample(64).rewards.flatten().tolist()))  # the newest row has nothing to add yet
+    [4.0, 6.0]
 
     :param buffer_size: number of transitions over all envs; each env gets ``max(buffer_size // n_envs, 1)`` rows
     :param observation_space: Box of any type, Discrete, MultiDiscrete, MultiBinary, or a Dict of these
     :param action_space: the env's action space; actions are stored as SB3 hands them over, in [-1, 1] for a Box
     :param device: where sampled tensors go
     :param n_envs: number of envs that add at once
-    :param optimize_memory_usage: must be False: records hold both observations
+    :param optimize_memory_usage: store next observations only where the following row does not hold them. Unlike SB3's
+        variant it loses no transition, and samples are those of the plain buffer. There is no ``next_observations``
     :param handle_timeout_termination: bootstrap through time limits (``TimeLimit.truncated`` in the info)
-    :raises ValueError: if ``optimize_memory_usage`` is set
+    :param n_steps: steps whose rewards are summed; above 1 batches have ``discounts``
+    :param gamma: discount factor inside n-step returns
+    :param priority_exponent: alpha of prioritised replay (the paper's is 0.6), None to draw uniformly
+    :param importance_exponent: β₀ of prioritised replay
+    :param priority_epsilon: ε of prioritised replay
+    :raises ValueError: if ``n_steps`` or an option of the priorities is out of its range
     """
 
     def __init__(
@@ -43,42 +59,27 @@ class ReplayBuffer(SB3ReplayBuffer):
         n_envs: int = 1,
         optimize_memory_usage: bool = False,
         handle_timeout_termination: bool = True,
+        *,
+        n_steps: int = 1,
+        gamma: float = 0.99,
+        priority_exponent: float | None = None,
+        importance_exponent: float = 0.4,
+        priority_epsilon: float = 1e-6,
     ) -> None:
-        if optimize_memory_usage:
-            raise ValueError(
-                "optimize_memory_usage=True needs SB3's own buffer: pass replay_buffer_class="
-                "stable_baselines3.common.buffers.ReplayBuffer"
-            )
+        if n_steps < 1:
+            raise ValueError(f"n_steps must be at least 1, got {n_steps}")
         # SB3's ReplayBuffer.__init__ would allocate its six arrays; only its base is wanted.
         BaseBuffer.__init__(self, buffer_size, observation_space, action_space, device, n_envs=n_envs)
         self.buffer_size = max(buffer_size // n_envs, 1)
-        self.optimize_memory_usage = False
+        self.optimize_memory_usage = optimize_memory_usage
         self.handle_timeout_termination = handle_timeout_termination
-        self._open_records()
-
-    def _open_records(self) -> None:
-        fields = {
-            "actions": Field(np.dtype(self._maybe_cast_dtype(self.action_space.dtype)), (self.action_dim,)),
-            "rewards": Field(np.float32, ()),
-            "dones": Field(np.bool_, ()),
-            "timeouts": Field(np.bool_, ()),
-        }
-        for key, field in _observation_fields(self.observation_space, self.obs_shape).items():
-            fields[f"observations{key}"] = fields[f"next_observations{key}"] = field
-        self.records = Records(self.buffer_size * self.n_envs, fields)
-        _warn_if_memory_is_short(len(self.records) * self.records.row_bytes)
-        self._view_records()
-
-    def _view_records(self) -> None:
-        """Offer each field under SB3's name, as a view on the records, (rows, n_envs, *shape)."""
-        views = {
-            name: self.records[name].reshape(self.buffer_size, self.n_envs, *field.shape)
-            for name, field in self.records.fields.items()
-        }
-        self.observations = _part(views, "observations")  # type: ignore[assignment]  # a dict for Dict spaces, as in SB3
-        self.next_observations = _part(views, "next_observations")  # type: ignore[assignment]
-        self.actions, self.rewards = views["actions"], views["rewards"]
-        self.dones, self.timeouts = views["dones"], views["timeouts"]
+        self.n_steps = n_steps
+        self.gamma = gamma
+        self.priority_exponent = priority_exponent
+        self.importance_exponent = importance_exponent
+        self.priority_epsilon = priority_epsilon
+        self._open_storage()
+        _warn_if_memory_is_short(self.nbytes)
 
     def add(
         self,
@@ -99,55 +100,152 @@ class ReplayBuffer(SB3ReplayBuffer):
         :param infos: one per env; ``TimeLimit.truncated`` tells that only the time limit ended the episode
         """
         row = self.pos
-        _write(self.observations, row, obs)
-        _write(self.next_observations, row, next_obs)
+        # This also refuses what was meant for another number of envs, before it is broadcast.
         self.actions[row] = action.reshape(self.n_envs, self.action_dim)
+        if self.final_observations is not None:
+            self._follow(self.final_observations, row, obs, next_obs)
+        if self._plain:
+            self.observations[row] = obs
+            self.next_observations[row] = next_obs
+        else:
+            write(self.observations, row, obs)
+            if not self.optimize_memory_usage:
+                write(self.next_observations, row, next_obs)
         self.rewards[row] = reward
         self.dones[row] = done
         if self.handle_timeout_termination:
-            self.timeouts[row] = [info.get("TimeLimit.truncated", False) for info in infos]
+            self.timeouts[row] = self._no_timeouts
+            for info in infos:
+                if info.get("TimeLimit.truncated"):
+                    self.timeouts[row] = [one.get("TimeLimit.truncated", False) for one in infos]
+                    break
+        if self.priorities is not None:
+            self.priorities.add(row * self.n_envs, self.n_envs)
         self.pos += 1
         if self.pos == self.buffer_size:
             self.full = True
             self.pos = 0
 
+    def _follow(self, finals: FinalObservations, row: int, obs: Observations, next_obs: Observations) -> None:
+        """Settle what comes behind the newest row, now that the observation behind it is known."""
+        if self.full or row > 0:
+            newest = row - 1  # -1 is the last row
+            breaks = finals.breaks(obs)
+            if self.optimize_memory_usage:
+                self.final_slots[newest] = NO_SLOT
+            if len(breaks) > 0:
+                if self.optimize_memory_usage:
+                    self.final_slots[newest, breaks] = finals.keep_tail(breaks)
+                # A reset that no flag tells of, such as that of a second learn(), cuts the episode like a time limit.
+                left = breaks[~self.dones[newest, breaks]]
+                self.dones[newest, left] = self.timeouts[newest, left] = True
+        if self.optimize_memory_usage:
+            if self.full:
+                finals.give_back(self.final_slots[row])
+            self.final_slots[row] = finals.tail_slots
+        finals.set_tail(next_obs)
+        if not self.handle_timeout_termination:
+            # add() leaves this field alone then, and a cut that stood here is overwritten with its row.
+            self.timeouts[row] = False
+
+    def reset(self) -> None:
+        """Forget all transitions; the memory stays."""
+        super().reset()
+        if self.final_observations is not None:
+            self.final_observations.give_back_all()
+        if self.priorities is not None:
+            self.priorities.clear()
+
+    def clear(self) -> None:
+        """Forget all transitions; the memory stays."""
+        self.reset()
+
     def sample(  # type: ignore[override]
         self, batch_size: int, env: VecNormalize | None = None
-    ) -> ReplayBufferSamples | DictReplayBufferSamples:
-        """Draw transitions uniformly, with replacement, as SB3 does.
+    ) -> ReplayBufferSamples | DictReplayBufferSamples | PrioritizedSamples:
+        """Draw transitions with replacement: uniformly, as SB3 does, or by their priorities.
 
         :param batch_size: how many
         :param env: normalises observations and rewards with its present statistics
         :return: ``observations`` (batch, *shape) and ``next_observations`` (dicts of them for Dict spaces), ``actions``
             (batch, action_dim), ``dones`` (batch, 1) float32, which are 1 where the episode *terminated* (SB3's name),
-            and ``rewards`` (batch, 1) float32
+            ``rewards`` (batch, 1) float32, and ``discounts`` (batch, 1) float32 with n-step returns, else None. With
+            priorities also ``weights`` and ``indices``, see :class:`sb3_ddpg_custom.priorities.PrioritizedSamples`
         :raises ValueError: if the buffer is empty
         """
         if self.size() == 0:
             raise ValueError("the replay buffer is empty: add transitions before you sample")
-        rows = np.random.randint(0, self.size(), size=batch_size)
-        return self._get_samples(rows, env=env)
+        if self.priorities is None:
+            return self._get_samples(np.random.randint(0, self.size(), size=batch_size), env=env)
+        indices = self.priorities.draw(batch_size)
+        weights = self.priorities.weights(indices, self.size() * self.n_envs)
+        batch = self._samples(indices, env)
+        return PrioritizedSamples(**batch._asdict(), weights=self._tensors(weights), indices=indices)
 
     def _get_samples(  # type: ignore[override]
         self, batch_inds: NDArray[np.integer], env: VecNormalize | None = None
     ) -> ReplayBufferSamples | DictReplayBufferSamples:
         envs = np.random.randint(0, self.n_envs, size=len(batch_inds))
-        batch = self.records.gather(batch_inds * self.n_envs + envs)
-        terminated = (batch["dones"] & ~batch["timeouts"]).astype(np.float32)
-        observations = self._normalize_obs(_part(batch, "observations"), env)
-        next_observations = self._normalize_obs(_part(batch, "next_observations"), env)
-        rewards = self._normalize_reward(batch["rewards"], env)
+        return self._samples(batch_inds * self.n_envs + envs, env)
+
+    def _samples(
+        self, indices: NDArray[np.integer], env: VecNormalize | None
+    ) -> ReplayBufferSamples | DictReplayBufferSamples:
+        """Make a batch of the transitions with these numbers, row * n_envs + env."""
+        first = last = self.records.gather(indices)
+        discounts = None
+        if self.n_steps == 1:
+            rewards = self._normalize_reward(first["rewards"], env)[:, None]
+        else:
+            sequences = self._next_rows(indices[:, None], np.arange(self.n_steps))
+            rewards, discounts, last_steps = n_step_returns(
+                self._normalize_reward(self.records["rewards"][sequences], env), self._ends(sequences), self.gamma
+            )
+            indices = self._next_rows(indices, last_steps)
+            last = self.records.gather(indices)
+        observations = self._normalize_obs(part(first, "observations"), env)
+        next_observations = self._normalize_obs(self._next_observations(indices, last), env)
+        terminated = (last["dones"] & ~last["timeouts"]).astype(np.float32)
         samples = DictReplayBufferSamples if isinstance(observations, dict) else ReplayBufferSamples
         return samples(
             observations=self._tensors(observations),
-            actions=self._tensors(batch["actions"]),
+            actions=self._tensors(first["actions"]),
             next_observations=self._tensors(next_observations),
             dones=self._tensors(terminated[:, None]),
-            rewards=self._tensors(rewards[:, None]),
+            rewards=self._tensors(rewards),
+            discounts=None if discounts is None else self._tensors(discounts),
         )
 
+    def _ends(self, indices: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Tell behind which transitions a sequence may not go on: the newest, and those that end an episode."""
+        newest = (self.pos - 1) % self.buffer_size
+        ends: NDArray[np.bool_] = self.records["dones"][indices] | self.records["timeouts"][indices]
+        ends |= indices // self.n_envs == newest
+        return ends
+
+    def anneal(self, progress_remaining: float) -> None:
+        """Tell how far the training is: β rises as it goes on. Nothing to do without priorities.
+
+        :param progress_remaining: 1 at its start, 0 at its end
+        """
+        if self.priorities is not None:
+            self.priorities.progress_remaining = progress_remaining
+
+    def update_priorities(self, indices: NDArray[np.intp], td_errors: th.Tensor | NDArray[np.floating]) -> None:
+        """Learn how surprising transitions were.
+
+        :param indices: ``batch.indices`` of a sampled batch, (batch,)
+        :param td_errors: Q(s, a) - y or its absolute value, (batch, 1) or (batch,); a tensor is waited for
+        :raises ValueError: if the buffer has no priorities, the numbers differ, or an error is not finite
+        """
+        if self.priorities is None:
+            raise ValueError("this replay buffer has no priorities: build it with priority_exponent=0.6, for example")
+        if isinstance(td_errors, th.Tensor):
+            td_errors = td_errors.detach().cpu().numpy()
+        self.priorities.update(indices, td_errors)
+
     def sample_batch(self, batch_size: int) -> tuple[Observations, ...]:
-        """Draw transitions uniformly, none of them twice, as the notes' buffer does.
+        """Draw single transitions uniformly, none of them twice, as the notes' buffer does, whatever the options are.
 
         The draw comes from NumPy's global generator, which SB3 seeds.
 
@@ -162,64 +260,21 @@ class ReplayBuffer(SB3ReplayBuffer):
         if filled == 0:
             raise ValueError("the replay buffer is empty: add transitions before you sample")
         generator = np.random.Generator(np.random.get_bit_generator())  # type: ignore[attr-defined]  # missing in NumPy's stubs
-        batch = self.records.gather(generator.choice(filled, min(filled, batch_size), replace=False))
-        terminated = batch["dones"] & ~batch["timeouts"]
+        indices = generator.choice(filled, min(filled, batch_size), replace=False)
+        batch = self.records.gather(indices)
         return (
-            _part(batch, "observations"),
+            part(batch, "observations"),
             batch["actions"],
             batch["rewards"],
-            terminated,
-            _part(batch, "next_observations"),
+            batch["dones"] & ~batch["timeouts"],
+            self._next_observations(indices, batch),
         )
-
-    def clear(self) -> None:
-        """Forget all transitions; the memory stays."""
-        self.reset()
 
     def _tensors(self, arrays: Observations) -> Any:
         if isinstance(arrays, dict):
             return {key: self._tensors(array) for key, array in arrays.items()}
         # Contiguous: on strided rows some kernels (batch norm) add up in another order than on SB3's arrays.
         return th.from_numpy(np.ascontiguousarray(arrays)).to(self.device)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out the views, which a pickle would copy, and the rows that nothing was written to."""
-        state = self.__dict__.copy()
-        for view in ("observations", "next_observations", "actions", "rewards", "dones", "timeouts"):
-            del state[view]
-        state["records"] = self.records.rows[: self.size() * self.n_envs]
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        filled = state.pop("records")
-        self.__dict__.update(state)
-        self._open_records()
-        self.records.rows[: len(filled)] = filled
-
-
-def _observation_fields(space: spaces.Space[Any], shape: Any) -> dict[str, Field]:
-    """Field per key: "" for a plain observation, ":key" for a part of a Dict observation."""
-    if isinstance(space, spaces.Dict):
-        return {f":{key}": Field(np.dtype(part.dtype), shape[key]) for key, part in space.spaces.items()}
-    return {"": Field(np.dtype(space.dtype), shape)}
-
-
-def _part(source: Mapping[str, NDArray[Any]] | NDArray[np.void], name: str) -> Observations:
-    """Observations out of a table of fields: one array, or for a Dict space one per key."""
-    names = source.dtype.names or () if isinstance(source, np.ndarray) else source
-    if name in names:
-        return source[name]
-    prefix = f"{name}:"
-    return {full.removeprefix(prefix): source[full] for full in names if full.startswith(prefix)}
-
-
-def _write(views: Observations, row: int, values: Observations) -> None:
-    if isinstance(views, dict):
-        for key, view in views.items():
-            _write(view, row, values[key])
-    else:
-        # Discrete observations come as (n_envs,) and are kept as (n_envs, 1).
-        views[row] = np.reshape(values, views.shape[1:])  # type: ignore[arg-type]
 
 
 def _warn_if_memory_is_short(needed_bytes: int) -> None:
@@ -232,5 +287,5 @@ def _warn_if_memory_is_short(needed_bytes: int) -> None:
         warnings.warn(
             f"a full replay buffer takes {needed_bytes / 1e9:.1f} GB, but {available / 1e9:.1f} GB are free: "
             "lower buffer_size",
-            stacklevel=4,
+            stacklevel=3,
         )

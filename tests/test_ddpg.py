@@ -223,8 +223,8 @@ def test_several_gradient_steps_are_reported_as_their_mean() -> None:
     model._update = lambda batch, gamma: seen.append(update(batch, gamma)) or seen[-1]  # type: ignore[func-returns-value]
     model.train(gradient_steps=5, batch_size=8)
     assert model.last_update is not None
-    np.testing.assert_allclose(model.last_update.td_error, np.mean([s.td_error for s in seen]), rtol=1e-6)
-    assert model.last_update.q_max == max(s.q_max for s in seen)
+    np.testing.assert_allclose(model.last_update.td_error, np.mean([s.statistics.td_error for s in seen]), rtol=1e-6)
+    assert model.last_update.q_max == max(s.statistics.q_max for s in seen)
     assert model._n_updates == 5
 
 
@@ -246,9 +246,9 @@ def test_qmax_is_the_mean_over_an_episodes_updates_of_the_batchs_mean_q() -> Non
     update = model._update
 
     def spy(batch: Any, gamma: float) -> Any:
-        statistics = update(batch, gamma)
-        means.append(float(statistics.q_mean))
-        return statistics
+        result = update(batch, gamma)
+        means.append(float(result.statistics.q_mean))
+        return result
 
     model._update = spy
     model.learn(75)
@@ -318,9 +318,125 @@ def test_the_stored_action_is_the_one_that_was_executed() -> None:
     assert (model.replay_buffer.actions[:30] == 1.0).all()
 
 
-def test_n_steps_and_memory_saving_fall_back_to_sb3s_buffers() -> None:
-    model = DDPG("MlpPolicy", "Pendulum-v1", n_steps=3, seed=0, **SMALL).learn(40)
-    assert type(model.replay_buffer).__name__ == "NStepReplayBuffer"
-    options: dict[str, Any] = {"replay_buffer_kwargs": {"handle_timeout_termination": False}}
-    model = DDPG("MlpPolicy", "Pendulum-v1", optimize_memory_usage=True, seed=0, **options, **SMALL).learn(40)
-    assert type(model.replay_buffer) is stable_baselines3.common.buffers.ReplayBuffer
+@pytest.mark.parametrize("options", [{"n_steps": 3}, {"optimize_memory_usage": True}, {"n_steps": 2, "gamma": 0.5}])
+def test_n_steps_and_memory_saving_are_the_buffers_own(options: dict[str, Any]) -> None:
+    model = DDPG("MlpPolicy", "Pendulum-v1", seed=0, **SMALL | options).learn(40)
+    buffer = model.replay_buffer
+    assert type(buffer) is ReplayBuffer
+    wanted = (options.get("n_steps", 1), "optimize_memory_usage" in options)
+    assert (buffer.n_steps, buffer.optimize_memory_usage) == wanted
+    assert buffer.n_steps == 1 or buffer.gamma == model.gamma
+    assert model.n_steps == buffer.n_steps
+
+
+def test_n_step_training_equals_sb3s_bit_by_bit() -> None:
+    pair = []
+    for cls in (DDPG, stable_baselines3.DDPG):
+        options = {**SMALL, "n_steps": 4, "buffer_size": 150, "batch_size": 100}
+        env = gym.make("Pendulum-v1", max_episode_steps=30)
+        pair.append(cls("MlpPolicy", env, seed=5, action_noise=gaussian(), **options).learn(250))
+    assert same(*pair)
+
+
+def test_memory_saving_does_not_change_the_training_nor_do_several_learns() -> None:
+    pair = []
+    for saving in (False, True):
+        env = gym.make("Pendulum-v1", max_episode_steps=30)
+        options = {**SMALL, "n_steps": 3, "buffer_size": 80, "optimize_memory_usage": saving}
+        model = DDPG("MlpPolicy", env, seed=5, action_noise=gaussian(), **options)
+        # the second begins in mid-episode; SB3 would warn here and make the last transition terminal
+        model.learn(50).learn(30)
+        buffer = model.replay_buffer
+        assert isinstance(buffer, ReplayBuffer)
+        terminated: Any = buffer.sample_batch(100)[3]
+        assert not terminated.any()
+        assert buffer.timeouts[:, 0].nonzero()[0].tolist() == [29, 49, 79]
+        assert model.optimize_memory_usage is saving
+        pair.append(model.learn(50, reset_num_timesteps=False))
+    assert same(*pair)
+
+
+def test_a_foreign_buffer_still_hears_that_n_steps_is_ignored() -> None:
+    buffer_class = stable_baselines3.common.buffers.ReplayBuffer
+    with pytest.warns(UserWarning, match="`n_steps=3` is ignored"):
+        DDPG("MlpPolicy", "Pendulum-v1", n_steps=3, replay_buffer_class=buffer_class, **SMALL)
+
+
+def test_an_n_step_zip_loads_here_and_in_sb3(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"n_steps": 3, "gamma": 0.9, "optimize_memory_usage": True}
+    model = DDPG("MlpPolicy", "Pendulum-v1", seed=0, **SMALL | options).learn(40)
+    model.save(tmp_path / "model")
+    loaded = DDPG.load(tmp_path / "model", env=gym.make("Pendulum-v1"))
+    with pytest.warns(UserWarning, match="n_steps"):  # of any class but its own, also where it passes n_steps on
+        theirs = stable_baselines3.DDPG.load(tmp_path / "model", env=gym.make("Pendulum-v1"))
+    for one in (loaded, theirs):
+        buffer = one.replay_buffer
+        assert isinstance(buffer, ReplayBuffer)
+        assert (buffer.n_steps, buffer.gamma, buffer.optimize_memory_usage) == (3, 0.9, True)
+        one.learn(30)
+    again = DDPG.load(tmp_path / "model", gamma=0.8)
+    assert isinstance(again.replay_buffer, ReplayBuffer)
+    assert again.replay_buffer.gamma == 0.8
+
+
+class NumberedEnv(gym.Env[Any, Any]):
+    """Observations of a Dict space that count up; each episode has its own hundred."""
+
+    observation_space = spaces.Dict({"n": spaces.Box(-1, 1e6, (1,), np.float32), "level": spaces.Discrete(10)})
+    action_space = spaces.Box(-1, 1, (1,), np.float32)
+    episode = 0
+
+    def observe(self) -> dict[str, Any]:
+        return {"n": np.array([self.episode * 100 + self.steps], np.float32), "level": self.steps}
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.episode, self.steps = self.episode + 1, 0
+        return self.observe(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        ended = self.steps == 5 + self.episode % 4
+        return self.observe(), 1.0, ended and self.episode % 2 == 0, ended and self.episode % 2 == 1, {}
+
+
+@pytest.mark.parametrize("n_envs", [1, 2])
+def test_dict_observations_go_with_every_option(n_envs: int) -> None:
+    from stable_baselines3.common.env_util import make_vec_env
+
+    env = make_vec_env(NumberedEnv, n_envs=n_envs)
+    options: dict[str, Any] = {"n_steps": 3, "gamma": 0.5, "optimize_memory_usage": True, "buffer_size": 60}
+    kwargs = {"priority_exponent": 0.6}
+    model = DDPG("MultiInputPolicy", env, seed=0, replay_buffer_kwargs=kwargs, **SMALL | options).learn(150)
+    model.learn(53)
+    assert model.replay_buffer is not None
+    batch: Any = model.replay_buffer.sample(500)
+    steps = batch.next_observations["n"] - batch.observations["n"]
+    # sequences stay inside an episode, and sums and discounts tell their length
+    assert set(steps.flatten().tolist()) == {1.0, 2.0, 3.0}
+    np.testing.assert_array_equal(batch.discounts, 0.5**steps)
+    np.testing.assert_array_equal(batch.rewards, 2 - 2 * 0.5**steps)
+    np.testing.assert_array_equal(batch.next_observations["n"] % 100, batch.next_observations["level"])
+
+
+@pytest.mark.parametrize("options", [{}, {"n_steps": 2, "optimize_memory_usage": True}])
+def test_it_learns_the_identity_with_priorities(options: dict[str, Any]) -> None:
+    model = DDPG(
+        "MlpPolicy",
+        IdentityEnv(),
+        seed=0,
+        learning_rate=5e-3,
+        action_noise=gaussian(0.3),
+        replay_buffer_kwargs={"priority_exponent": 0.6},
+        **SMALL | {"batch_size": 64} | options,
+    ).learn(500)
+    asked = np.linspace(-0.9, 0.9, 7, dtype=np.float32).reshape(-1, 1)
+    answers, _ = model.predict(asked, deterministic=True)
+    # always answering 0 is wrong by 0.51 on average
+    assert np.abs(answers - asked).mean() < 0.15
+    buffer = model.replay_buffer
+    assert isinstance(buffer, ReplayBuffer)
+    assert buffer.priorities is not None
+    # the last training but one saw 1/500 of the way left, and every priority but the newest has been learned
+    assert buffer.priorities.beta > 0.99
+    assert len(np.unique(buffer.priorities.tree.weights[:500])) > 300

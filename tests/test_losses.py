@@ -41,6 +41,13 @@ def test_critic_loss_is_the_mean_squared_error() -> None:
     assert critic_loss(column(1.0, 4.0), column(3.0, 5.0)).item() == 2.5
 
 
+def test_critic_loss_weighs_each_squared_error() -> None:
+    # (1 * 2^2 + 0.5 * 1^2) / 2
+    assert critic_loss(column(1.0, 4.0), column(3.0, 5.0), column(1.0, 0.5)).item() == 2.25
+    with pytest.raises(ValueError, match=r"weights \(2,\)"):
+        critic_loss(column(1.0, 4.0), column(3.0, 5.0), th.ones(2))
+
+
 def test_actor_loss_is_minus_the_mean_and_not_the_sum() -> None:
     assert actor_loss(column(1.0, 5.0)).item() == -3.0
 

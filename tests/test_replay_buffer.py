@@ -203,11 +203,6 @@ def test_a_pickle_costs_what_is_filled_and_not_the_capacity() -> None:
     assert large < small + 100
 
 
-def test_sb3s_memory_saving_is_refused_with_the_remedy() -> None:
-    with pytest.raises(ValueError, match="replay_buffer_class=stable_baselines3"):
-        ReplayBuffer(10, OBSERVATION_SPACES["float32"], ACTIONS, optimize_memory_usage=True)
-
-
 def test_an_empty_buffer_says_so() -> None:
     buffer = ReplayBuffer(10, OBSERVATION_SPACES["float32"], ACTIONS)
     with pytest.raises(ValueError, match="empty"):

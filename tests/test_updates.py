@@ -11,6 +11,7 @@ from stable_baselines3.common.utils import ConstantSchedule
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
+from sb3_ddpg_custom.priorities import PrioritizedSamples
 from sb3_ddpg_custom.updates import AutogradUpdate, UpdateStatistics, make_update
 
 OBSERVATIONS = spaces.Box(-1, 1, (3,), np.float32)
@@ -59,7 +60,7 @@ def test_statistics_are_those_of_the_batch_before_the_step() -> None:
         q_values = policy.critic(batch.observations, batch.actions)[0]
         next_q = policy.critic_target(batch.next_observations, policy.actor_target(batch.next_observations))[0]
         targets = batch.rewards + (1 - batch.dones) * 0.9 * next_q
-    statistics = AutogradUpdate(policy, tau=0.5)(batch, gamma=0.9)
+    statistics = AutogradUpdate(policy, tau=0.5)(batch, gamma=0.9).statistics
     assert isinstance(statistics, UpdateStatistics)
     th.testing.assert_close(statistics.q_mean, q_values.mean())
     th.testing.assert_close(statistics.q_max, q_values.max())
@@ -68,11 +69,24 @@ def test_statistics_are_those_of_the_batch_before_the_step() -> None:
     assert not any(value.requires_grad for value in statistics)
 
 
+def test_td_errors_of_each_transition_come_back_and_their_weights_go_in() -> None:
+    policy, batch = make_policy(), make_batch()
+    plain = AutogradUpdate(policy, tau=0.5)(batch, gamma=0.9)
+    assert plain.td_errors.shape == (16, 1)
+    th.testing.assert_close((plain.td_errors**2).mean(), plain.statistics.critic_loss)
+    weights = th.rand(16, 1)
+    weighted = PrioritizedSamples(*batch, weights=weights, indices=np.arange(16))
+    result = AutogradUpdate(make_policy(), tau=0.5)(weighted, gamma=0.9)
+    assert th.equal(result.td_errors, plain.td_errors)
+    th.testing.assert_close(result.statistics.critic_loss, (weights * plain.td_errors**2).mean())
+    assert result.statistics.grad_norm_critic < plain.statistics.grad_norm_critic
+
+
 def test_a_discount_of_the_batch_replaces_gamma() -> None:
     batch = make_batch()
     with_gamma = AutogradUpdate(make_policy(), tau=0.5)(batch, gamma=0.5)
     with_column = AutogradUpdate(make_policy(), tau=0.5)(batch._replace(discounts=th.full((16, 1), 0.5)), gamma=0.99)
-    assert th.equal(th.stack(with_gamma), th.stack(with_column))
+    assert th.equal(th.stack(with_gamma.statistics), th.stack(with_column.statistics))
 
 
 def test_the_actor_step_leaves_the_critic_and_its_gradients_alone() -> None:
@@ -108,8 +122,8 @@ def test_gradients_are_clipped_to_the_bound_and_reported_unclipped() -> None:
     batch = make_batch()
     batch = batch._replace(rewards=100 * batch.rewards)
     free, clipped = make_policy(), make_policy()
-    unbounded = AutogradUpdate(free, tau=0.5)(batch, gamma=0.9)
-    bounded = AutogradUpdate(clipped, tau=0.5, max_grad_norm=0.5)(batch, gamma=0.9)
+    unbounded = AutogradUpdate(free, tau=0.5)(batch, gamma=0.9).statistics
+    bounded = AutogradUpdate(clipped, tau=0.5, max_grad_norm=0.5)(batch, gamma=0.9).statistics
     assert unbounded.grad_norm_critic > 5
     th.testing.assert_close(bounded.grad_norm_critic, unbounded.grad_norm_critic)
     norms = [
@@ -128,7 +142,7 @@ def test_two_critics_take_the_smaller_target_and_add_their_losses() -> None:
         next_q = policy.critic_target(batch.next_observations, policy.actor_target(batch.next_observations))
         targets = batch.rewards + (1 - batch.dones) * 0.9 * th.minimum(*next_q)
         expected = sum(((q - targets) ** 2).mean() for q in policy.critic(batch.observations, batch.actions))
-    statistics = AutogradUpdate(policy, tau=0.5)(batch, gamma=0.9)
+    statistics = AutogradUpdate(policy, tau=0.5)(batch, gamma=0.9).statistics
     th.testing.assert_close(statistics.critic_loss, expected)
 
 

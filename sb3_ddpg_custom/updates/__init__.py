@@ -5,9 +5,18 @@ from typing import Literal
 from stable_baselines3.td3.policies import TD3Policy
 
 from sb3_ddpg_custom.updates.autograd import AutogradUpdate
-from sb3_ddpg_custom.updates.interface import Batch, Update, UpdateStatistics
+from sb3_ddpg_custom.updates.interface import Batch, Update, UpdateResult, UpdateStatistics, importance_weights
 
-__all__ = ["AutogradUpdate", "Batch", "Update", "UpdateName", "UpdateStatistics", "make_update"]
+__all__ = [
+    "AutogradUpdate",
+    "Batch",
+    "Update",
+    "UpdateName",
+    "UpdateResult",
+    "UpdateStatistics",
+    "importance_weights",
+    "make_update",
+]
 
 UpdateName = Literal["auto", "autograd"]
 

@@ -14,7 +14,7 @@ from sb3_ddpg_custom.losses import (
     deterministic_policy_gradient,
     td_target,
 )
-from sb3_ddpg_custom.updates.interface import Batch, UpdateStatistics
+from sb3_ddpg_custom.updates.interface import Batch, UpdateResult, UpdateStatistics, importance_weights
 
 
 class AutogradUpdate:
@@ -31,21 +31,23 @@ class AutogradUpdate:
         self.max_grad_norm = max_grad_norm
         self.has_running_statistics = any("running_" in name for name, _ in policy.named_buffers())
 
-    def __call__(self, batch: Batch, gamma: float) -> UpdateStatistics:
+    def __call__(self, batch: Batch, gamma: float) -> UpdateResult:
         """Change the networks once; see :meth:`sb3_ddpg_custom.updates.Update.__call__`."""
         loss_q, q_values, targets, grad_norm_critic = self._critic_step(batch, gamma)
         loss_mu, grad_norm_actor = self._actor_step(batch)
         self._update_targets()
         with th.no_grad():
-            return UpdateStatistics(
+            td_errors = (q_values - targets).abs()
+            statistics = UpdateStatistics(
                 critic_loss=loss_q.detach(),
                 actor_loss=loss_mu.detach(),
                 q_mean=q_values.mean(),
                 q_max=q_values.max(),
-                td_error=(q_values - targets).abs().mean(),
+                td_error=td_errors.mean(),
                 grad_norm_critic=grad_norm_critic,
                 grad_norm_actor=grad_norm_actor,
             )
+        return UpdateResult(statistics, td_errors)
 
     def _critic_step(self, batch: Batch, gamma: float) -> tuple[th.Tensor, th.Tensor, th.Tensor, th.Tensor]:
         policy = self.policy
@@ -58,7 +60,8 @@ class AutogradUpdate:
                 batch.rewards, batch.dones, next_q, gamma if batch.discounts is None else batch.discounts
             )
         q_values = policy.critic(batch.observations, batch.actions)
-        loss = reduce(th.add, [critic_loss(q, targets) for q in q_values])
+        weights = importance_weights(batch)
+        loss = reduce(th.add, [critic_loss(q, targets, weights) for q in q_values])
         policy.critic.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         grad_norm = self._clip(policy.critic.parameters())

@@ -5,13 +5,23 @@ from typing import NamedTuple, Protocol
 import torch as th
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples, ReplayBufferSamples
 
-Batch = ReplayBufferSamples | DictReplayBufferSamples
+from sb3_ddpg_custom.priorities import PrioritizedSamples
+
+Batch = ReplayBufferSamples | DictReplayBufferSamples | PrioritizedSamples
+
+
+def importance_weights(batch: Batch) -> th.Tensor | None:
+    """Read the weights of the squared TD errors, (batch, 1), None where all count alike.
+
+    :param batch: as it was sampled
+    """
+    return batch.weights if isinstance(batch, PrioritizedSamples) else None
 
 
 class UpdateStatistics(NamedTuple):
     """What one update saw: scalars that stay tensors on the device until somebody reads them.
 
-    :param critic_loss: mean squared TD error, summed over the critics
+    :param critic_loss: mean squared TD error (weighted in prioritised replay), summed over the critics
     :param actor_loss: -mean Q(s, μ(s)), before the actor's step
     :param q_mean: mean Q(s, a) of the batch, before the critic's step
     :param q_max: largest Q(s, a) of the batch, before the critic's step
@@ -29,15 +39,28 @@ class UpdateStatistics(NamedTuple):
     grad_norm_actor: th.Tensor
 
 
+class UpdateResult(NamedTuple):
+    """What one update gives back.
+
+    :param statistics: scalars about the batch
+    :param td_errors: abs(Q(s, a) - y) of each transition for the first critic, before the critic's step, (batch, 1), on
+        the device; valid until the next update
+    """
+
+    statistics: UpdateStatistics
+    td_errors: th.Tensor
+
+
 class Update(Protocol):
     """One DDPG update: critic step, actor step, target networks."""
 
-    def __call__(self, batch: Batch, gamma: float) -> UpdateStatistics:
+    def __call__(self, batch: Batch, gamma: float) -> UpdateResult:
         """Change the networks once.
 
         :param batch: ``observations`` and ``next_observations`` (batch, …) as the policy's networks take them,
             ``actions`` (batch, action_dim) in [-1, 1], ``rewards`` and ``dones`` (batch, 1), where ``dones`` is
-            SB3's name for "terminated, and not by a time limit", ``discounts`` (batch, 1) or None
+            SB3's name for "terminated, and not by a time limit", ``discounts`` (batch, 1) or None,
+            and in prioritised replay ``weights`` (batch, 1), see :func:`importance_weights`
         :param gamma: discount factor where ``batch.discounts`` is None
         """
         ...
