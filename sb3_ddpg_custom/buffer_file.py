@@ -19,7 +19,8 @@ from stable_baselines3.common.save_util import open_path
 
 from sb3_ddpg_custom.checkpoint.atomic import replacing
 from sb3_ddpg_custom.records import Field
-from sb3_ddpg_custom.replay_buffer import ReplayBuffer, Stored
+from sb3_ddpg_custom.replay_buffer import ReplayBuffer
+from sb3_ddpg_custom.transition_storage import Stored
 
 PathOrFile: TypeAlias = str | Path | io.BufferedIOBase
 

@@ -1,52 +1,24 @@
 """SB3's replay buffer on record storage: the buffer that ``DDPG`` uses."""
 
 import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch as th
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import BaseBuffer
-from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples, ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_ddpg_custom.final_observations import NO_SLOT, FinalObservations
 from sb3_ddpg_custom.n_step import n_step_returns
-from sb3_ddpg_custom.observation_fields import Observations, observation_fields, part, write
-from sb3_ddpg_custom.priorities import Priorities, PrioritizedSamples
-from sb3_ddpg_custom.records import Field, Records
-
-# Rebuilt or saved as Stored; a plain copy would copy the views too, and rows that nothing was written to.
-_STORAGE = {
-    *("observations", "next_observations", "actions", "rewards", "dones", "timeouts", "final_slots"),
-    *("records", "final_observations", "priorities"),
-}
+from sb3_ddpg_custom.observation_fields import Observations, part, write
+from sb3_ddpg_custom.priorities import PrioritizedSamples
+from sb3_ddpg_custom.transition_storage import TransitionStorage
 
 
-class Stored(NamedTuple):
-    """All that a buffer holds beside its options.
-
-    :param rows: filled records, (size * n_envs,)
-    :param pos: row that is written next
-    :param full: whether the ring has come round
-    :param final_observations: rows of :class:`FinalObservations`, None where none are needed
-    :param priorities: pᵢ^alpha by transition, (size * n_envs,), None without priorities
-    :param largest_priority: the largest p so far
-    :param progress_remaining: of the training, 1 to 0, as it was told last
-    """
-
-    rows: NDArray[np.void]
-    pos: int
-    full: bool
-    final_observations: NDArray[np.void] | None = None
-    priorities: NDArray[np.float64] | None = None
-    largest_priority: float = 1.0
-    progress_remaining: float = 1.0
-
-
-class ReplayBuffer(SB3ReplayBuffer):
+class ReplayBuffer(TransitionStorage):
     """Ring of transitions, one record per transition and env, for plain and Dict observations alike.
 
     Drop-in for SB3's ``ReplayBuffer``, ``DictReplayBuffer`` and ``NStepReplayBuffer``: the same calls, the same
@@ -108,57 +80,6 @@ class ReplayBuffer(SB3ReplayBuffer):
         self.priority_epsilon = priority_epsilon
         self._open_storage()
         _warn_if_memory_is_short(self.nbytes)
-
-    def _open_storage(self) -> None:
-        capacity = self.buffer_size * self.n_envs
-        observation = observation_fields("observations", self.observation_space, self.obs_shape)
-        fields = {
-            "actions": Field(np.dtype(self._maybe_cast_dtype(self.action_space.dtype)), (self.action_dim,)),
-            "rewards": Field(np.float32, ()),
-            "dones": Field(np.bool_, ()),
-            "timeouts": Field(np.bool_, ()),
-            **observation,
-        }
-        if self.optimize_memory_usage:
-            fields["final_slots"] = Field(np.int32, ())
-        else:
-            fields |= observation_fields("next_observations", self.observation_space, self.obs_shape)
-        self.records = Records(capacity, fields)
-        # n-step returns need the tail alone, to see where a sequence breaks off.
-        needs_tail = self.optimize_memory_usage or self.n_steps > 1
-        self.final_observations = FinalObservations(self.n_envs, observation) if needs_tail else None
-        self.priorities: Priorities | None = None
-        if self.priority_exponent is not None:
-            self.priorities = Priorities(
-                capacity,
-                exponent=self.priority_exponent,
-                importance_exponent=self.importance_exponent,
-                epsilon=self.priority_epsilon,
-            )
-        self._view_records()
-
-    def _view_records(self) -> None:
-        """Offer each field under SB3's name, as a view on the records, (rows, n_envs, *shape)."""
-        views = {
-            name: self.records[name].reshape(self.buffer_size, self.n_envs, *field.shape)
-            for name, field in self.records.fields.items()
-        }
-        self.observations = part(views, "observations")  # type: ignore[assignment]  # a dict for Dict spaces, as in SB3
-        self.actions, self.rewards = views["actions"], views["rewards"]
-        self.dones, self.timeouts = views["dones"], views["timeouts"]
-        # What add() needs at every step; most of its time is Python's, so little may stand in the way of its writes.
-        self._plain = isinstance(self.observations, np.ndarray) and not self.optimize_memory_usage
-        self._plain &= not isinstance(self.observation_space, spaces.Discrete)
-        self._no_timeouts = np.zeros(self.n_envs, dtype=np.bool_)
-        if self.optimize_memory_usage:
-            self.final_slots = views["final_slots"]
-        else:
-            self.next_observations = part(views, "next_observations")  # type: ignore[assignment]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory held for transitions, written to or not."""
-        return sum(held.nbytes for held in (self.records, self.final_observations, self.priorities) if held is not None)
 
     def add(
         self,
@@ -295,33 +216,12 @@ class ReplayBuffer(SB3ReplayBuffer):
             discounts=None if discounts is None else self._tensors(discounts),
         )
 
-    def _next_rows(self, indices: NDArray[np.integer], steps: NDArray[np.integer] | int) -> NDArray[np.integer]:
-        """Go some rows on in the same env."""
-        return (indices + steps * self.n_envs) % len(self.records)
-
     def _ends(self, indices: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Tell behind which transitions a sequence may not go on: the newest, and those that end an episode."""
         newest = (self.pos - 1) % self.buffer_size
         ends: NDArray[np.bool_] = self.records["dones"][indices] | self.records["timeouts"][indices]
         ends |= indices // self.n_envs == newest
         return ends
-
-    def _next_observations(self, indices: NDArray[np.integer], batch: NDArray[np.void]) -> Observations:
-        """Look up what followed transitions.
-
-        :param indices: their numbers, (batch,)
-        :param batch: their records, (batch,)
-        """
-        if not self.optimize_memory_usage:
-            return part(batch, "next_observations")
-        assert self.final_observations is not None  # noqa: S101 (for mypy)
-        following = self.records.gather(self._next_rows(indices, 1))
-        slots = batch["final_slots"]
-        elsewhere = np.flatnonzero(slots != NO_SLOT)
-        kept = self.final_observations.rows[slots[elsewhere]]
-        for name in kept.dtype.names or ():
-            following[name][elsewhere] = kept[name]
-        return part(following, "observations")
 
     def anneal(self, progress_remaining: float) -> None:
         """Tell how far the training is: β rises as it goes on. Nothing to do without priorities.
@@ -375,58 +275,6 @@ class ReplayBuffer(SB3ReplayBuffer):
             return {key: self._tensors(array) for key, array in arrays.items()}
         # Contiguous: on strided rows some kernels (batch norm) add up in another order than on SB3's arrays.
         return th.from_numpy(np.ascontiguousarray(arrays)).to(self.device)
-
-    def stored(self) -> Stored:
-        """All that the buffer holds, as views."""
-        filled = self.size() * self.n_envs
-        finals, priorities = self.final_observations, self.priorities
-        return Stored(
-            rows=self.records.rows[:filled],
-            pos=self.pos,
-            full=self.full,
-            final_observations=None if finals is None else finals.rows,
-            priorities=None if priorities is None else priorities.tree.weights[:filled],
-            largest_priority=1.0 if priorities is None else priorities.largest,
-            progress_remaining=1.0 if priorities is None else priorities.progress_remaining,
-        )
-
-    def restore(self, stored: Stored) -> None:
-        """Take over what another buffer of the same options and size held.
-
-        :param stored: its content; ``rows`` may be this buffer's own, already written
-        """
-        filled = len(stored.rows)
-        own = self.records.rows[:filled]
-        if not np.shares_memory(own, stored.rows):
-            own[:] = stored.rows
-        self.pos, self.full = stored.pos, stored.full
-        if self.final_observations is not None and stored.final_observations is not None:
-            slots = own["final_slots"] if self.optimize_memory_usage else np.empty(0, np.int32)
-            self.final_observations.restore(stored.final_observations.copy(), slots)
-        if self.priorities is not None and stored.priorities is not None:
-            self.priorities.tree.set(np.arange(filled), stored.priorities)
-            self.priorities.largest = stored.largest_priority
-            self.priorities.progress_remaining = stored.progress_remaining
-
-    def emptied(self, buffer_size: int) -> "ReplayBuffer":
-        """Make an empty buffer with the same options.
-
-        :param buffer_size: rows per env of the new one
-        """
-        other = object.__new__(type(self))
-        other.__dict__.update({name: value for name, value in self.__dict__.items() if name not in _STORAGE})
-        other.buffer_size, other.pos, other.full = buffer_size, 0, False
-        other._open_storage()
-        return other
-
-    def __getstate__(self) -> dict[str, Any]:
-        options = {name: value for name, value in self.__dict__.items() if name not in _STORAGE}
-        return {**options, "stored": self.stored()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update({name: value for name, value in state.items() if name != "stored"})
-        self._open_storage()
-        self.restore(state["stored"])
 
 
 def _warn_if_memory_is_short(needed_bytes: int) -> None:

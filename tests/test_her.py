@@ -29,6 +29,7 @@ def train(algorithm: Any, n_envs: int, strategy: str) -> Any:
         batch_size=16,
         seed=4,
         device="cpu",
+        **({"update": "autograd"} if algorithm is DDPG else {}),
     )
     return model.learn(150)
 
