@@ -47,6 +47,8 @@ def pendulum(n_envs: int = 1, steps: int = 10) -> VecEnv:
 
 
 def make(cls: Any, env: Any = None, **options: Any) -> Any:
+    if cls is DDPG:
+        options = {"update": "autograd", **options}  # SB3's numbers to the last bit
     return cls("MlpPolicy", pendulum() if env is None else env, **{**SMALL, **options})
 
 

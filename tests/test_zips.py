@@ -66,7 +66,8 @@ def test_training_goes_on_from_sb3s_zip_as_it_does_in_sb3(tmp_path: Path) -> Non
     model.save_replay_buffer(tmp_path / "buffer")
     continued = []
     for reader in (DDPG, stable_baselines3.DDPG):
-        loaded: Any = reader.load(tmp_path / "model", env=env(), **({"update": "autograd"} if reader is DDPG else {}))
+        extras: Any = {"update": "autograd"} if reader is DDPG else {}
+        loaded: Any = reader.load(tmp_path / "model", env=env(), **extras)
         loaded.load_replay_buffer(tmp_path / "buffer")
         assert loaded.replay_buffer.size() == 80
         np.random.seed(5)

@@ -1,0 +1,98 @@
+"""The quick way to act is the policy's way, on the policy's own weights."""
+
+import copy
+import pickle
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3.common.callbacks import BaseCallback
+from torch import nn
+
+from sb3_ddpg_custom import DDPG
+from sb3_ddpg_custom.acting import NumpyActor, without_modes
+
+SMALL: dict[str, Any] = {"learning_starts": 10, "batch_size": 8, "buffer_size": 200, "seed": 0, "device": "cpu"}
+
+
+def model(env: Any = "Pendulum-v1", policy: str = "MlpPolicy", **kwargs: Any) -> DDPG:
+    return DDPG(policy, env, **SMALL, policy_kwargs={"net_arch": [12, 8], **kwargs})
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh, nn.SiLU])
+@pytest.mark.parametrize("net_arch", [[], [5], [12, 8]])
+def test_it_computes_what_predict_computes(activation: type[nn.Module], net_arch: list[int]) -> None:
+    m = model(activation_fn=activation, net_arch=net_arch)
+    act = NumpyActor.of(m._update)
+    assert act is not None
+    observations = np.random.default_rng(0).normal(size=(6, 3))
+    for rows in (observations, observations[:1]):
+        predicted, _ = m.predict(rows.astype(np.float32))
+        np.testing.assert_allclose(m.policy.unscale_action(act(rows)), predicted, atol=1e-5)
+
+
+def test_it_follows_the_weights_wherever_they_go() -> None:
+    m: Any = model()
+    act = NumpyActor.of(m._update)
+    assert act is not None
+    observation = np.ones((1, 3), np.float32)
+
+    def check() -> None:
+        np.testing.assert_allclose(m.policy.unscale_action(act(observation)), m.predict(observation)[0], atol=1e-5)
+
+    with th.no_grad():
+        m.actor.mu[0].weight.fill_(0.3)  # in place
+    check()
+    for parameter in m.policy.parameters():
+        parameter.data = parameter.data * 0.5  # another memory
+    check()
+    m.learn(60)
+    check()
+    m.set_parameters(m.get_parameters())
+    check()
+
+
+@pytest.mark.parametrize("kwargs", [{"activation_fn": nn.GELU}, {"optimizer_class": th.optim.RMSprop}])
+def test_what_it_does_not_know_goes_through_the_policy(kwargs: dict[str, Any]) -> None:
+    m = model(**kwargs)
+    assert m._actor is None
+    m.learn(30)
+
+
+def test_actions_of_two_dimensions_go_through_the_policy() -> None:
+    class Matrix(gym.Wrapper[Any, Any, Any, Any]):
+        def __init__(self) -> None:
+            super().__init__(gym.make("Pendulum-v1"))
+            self.action_space = gym.spaces.Box(-2, 2, (1, 1))
+
+        def step(self, action: Any) -> Any:
+            assert action.shape == (1, 1)
+            return self.env.step(action[0])
+
+    m = model(Matrix())
+    assert m._actor is None
+    m.learn(30)
+
+
+class Look(BaseCallback):
+    def _on_step(self) -> bool:
+        model: Any = self.model
+        pickle.dumps(model.policy)
+        self.copied = copy.deepcopy(model.policy)
+        return True
+
+
+def test_modes_are_skipped_during_learn_only() -> None:
+    m, look = model(), Look()
+    m.learn(15, callback=look)
+    assert "set_training_mode" not in m.policy.__dict__
+    m.policy.set_training_mode(True)
+    assert m.actor.training
+    with without_modes(m.policy):
+        m.policy.set_training_mode(False)
+        assert m.actor.training
+    with pytest.raises(KeyError), without_modes(m.policy):
+        raise KeyError
+    assert "set_training_mode" not in m.policy.__dict__
