@@ -166,7 +166,7 @@ def run(plan: Plan, console: Console) -> TrainResult:
 
 def _begin_with(model: "DDPG", checkpoint: Checkpoint) -> None:
     try:
-        model.set_parameters(dict(checkpoint.parameters))  # type: ignore[arg-type]  # SB3's hint names one level of nesting
+        model.set_parameters(dict(checkpoint.parameters))
         normalization = model.get_vec_normalize_env()
         if normalization is not None and checkpoint.normalization is not None:
             restore(checkpoint.normalization, normalization)

@@ -2,7 +2,7 @@
 
 import io
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from pathlib import Path
@@ -17,6 +17,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy, ContinuousCritic
+from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.utils import FloatSchedule, update_learning_rate
 from stable_baselines3.td3.policies import Actor, CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
@@ -31,6 +32,9 @@ from sb3_ddpg_custom.priorities import PrioritizedSamples
 from sb3_ddpg_custom.replay_buffer import ReplayBuffer
 from sb3_ddpg_custom.sb3_buffers import from_sb3
 from sb3_ddpg_custom.updates import AnalyticUpdate, Update, UpdateName, UpdateStatistics, make_update
+
+# An entry of this name among the policy's weights makes SB3's DDPG refuse a zip.
+_NOT_FOR_SB3 = "needs_sb3_ddpg_custom"
 
 SelfDDPG = TypeVar("SelfDDPG", bound="DDPG")
 
@@ -149,12 +153,17 @@ class DDPG(OffPolicyAlgorithm):
             supported_action_spaces=(spaces.Box,),
             support_multi_env=True,
         )
+        _check_positive(max_grad_norm=max_grad_norm, output_init=output_init)
+        _check_positive(
+            or_zero=True, critic_weight_decay=critic_weight_decay, critic_learning_rate=critic_learning_rate
+        )
         self.critic_learning_rate = critic_learning_rate
         self.critic_weight_decay = critic_weight_decay
         self.max_grad_norm = max_grad_norm
         self.output_init = output_init
         self.update: UpdateName = update
         self.last_update: UpdateStatistics | None = None
+        self._is_saving = False
         self._curves: EpisodeCurves | None = None
         self.parameter_noise = copy(parameter_noise)
         self._perturbed_actor: PerturbedActor | None = None
@@ -192,8 +201,12 @@ class DDPG(OffPolicyAlgorithm):
         :param gradient_steps: number of updates
         :param batch_size: transitions per update
         """
+        if gradient_steps < 1:
+            return
         self.policy.set_training_mode(True)
         self._set_optimizer_options()
+        # Read anew each time, as gamma is: a callback may anneal them.
+        self._update.tau, self._update.max_grad_norm = self.tau, self.max_grad_norm
         statistics = []
         buffer: Any = self.replay_buffer
         if isinstance(buffer, ReplayBuffer):
@@ -299,7 +312,7 @@ class DDPG(OffPolicyAlgorithm):
         if (
             self._perturbed_actor is not None
             and self._perturbed_actor.adaptation_is_due
-            and self.num_timesteps > learning_starts
+            and self.last_update is not None  # what has been trained on can be sampled
         ):
             batch = self.replay_buffer.sample(self.batch_size, env=self._vec_normalize_env)  # type: ignore[union-attr]
             self.logger.record("train/parameter_noise_distance", self._perturbed_actor.adapt(batch.observations))
@@ -363,6 +376,47 @@ class DDPG(OffPolicyAlgorithm):
                 raise ValueError(f"{path} is no replay buffer, or only a part of one ({error})") from error
             raise
 
+    def save(
+        self,
+        path: str | Path | io.BufferedIOBase,
+        exclude: Iterable[str] | None = None,
+        include: Iterable[str] | None = None,
+    ) -> None:
+        """Write a zip; see SB3's ``BaseAlgorithm.save``.
+
+        SB3's own DDPG reads it too, unless an option is in use without which it would silently train on differently:
+        then it refuses the zip because of an "unexpected key in state_dict: needs_sb3_ddpg_custom".
+
+        :param path: file, ``.zip`` is added where there is no suffix; or a binary file
+        :param exclude: attributes to leave out besides SB3's choice
+        :param include: attributes to keep against SB3's choice
+        """
+        with self._with(_is_saving=True):
+            super().save(path, exclude=[*(exclude or ()), "_is_saving"], include=include)
+
+    def get_parameters(self) -> dict[str, dict[str, Any]]:
+        """Give the state dicts of the policy and its optimisers; see SB3's ``BaseAlgorithm.get_parameters``."""
+        parameters: dict[str, dict[str, Any]] = super().get_parameters()
+        options = (self.critic_learning_rate, self.critic_weight_decay, self.max_grad_norm, self.parameter_noise)
+        if self._is_saving and any(option is not None for option in options):
+            parameters["policy"] = {**parameters["policy"], _NOT_FOR_SB3: th.empty(0)}
+        return parameters
+
+    def set_parameters(
+        self, load_path_or_dict: Any, exact_match: bool = True, device: th.device | str = "auto"
+    ) -> None:
+        """Take over state dicts or those of a zip; see SB3's ``BaseAlgorithm.set_parameters``.
+
+        :param load_path_or_dict: what ``get_parameters`` gave, or a zip
+        :param exact_match: refuse anything missing or left over
+        :param device: where the tensors of a zip go
+        """
+        if not isinstance(load_path_or_dict, dict):
+            _, load_path_or_dict, _ = load_from_zip_file(load_path_or_dict, device=device, load_data=False)
+        policy = {name: value for name, value in load_path_or_dict.get("policy", {}).items() if name != _NOT_FOR_SB3}
+        known = {**load_path_or_dict, "policy": policy} if policy else load_path_or_dict
+        super().set_parameters(known, exact_match, device)
+
     def _excluded_save_params(self) -> list[str]:
         parts_of_policy = ["actor", "actor_target", "critic", "critic_target"]
         rebuilt = ["_update", "_curves", "last_update", "critic_lr_schedule", "_perturbed_actor", "_actor"]
@@ -370,3 +424,9 @@ class DDPG(OffPolicyAlgorithm):
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "actor.optimizer", "critic.optimizer"], []
+
+
+def _check_positive(*, or_zero: bool = False, **options: Any) -> None:
+    for name, value in options.items():
+        if isinstance(value, int | float) and not (value > 0 or (or_zero and value == 0)):
+            raise ValueError(f"{name} must be {'at least' if or_zero else 'above'} 0, got {value}")

@@ -44,7 +44,7 @@ class ExperienceReplay:
         :param r: reward
         :param t: whether the task ended here by its own rules (a time limit is no such end)
         :param s2: next observation, the shape of ``s``
-        :raises ValueError: if a shape differs from the first transition's
+        :raises ValueError: if a shape or a kind of number differs from the first transition's
         """
         transition = {
             "s": np.asarray(s),
@@ -53,17 +53,17 @@ class ExperienceReplay:
             "t": np.asarray(t),
             "s2": np.asarray(s2),
         }
-        if self._records is None:
-            self._records = Records(self.buffer_size, _learn_fields(transition))
-        fields = self._records.fields
+        records = self._records or Records(self.buffer_size, _learn_fields(transition))
         for name, value in transition.items():
-            if value.shape != fields[name].shape:
-                raise ValueError(
-                    f"{name} has shape {value.shape}, but this buffer holds {name} of shape {fields[name].shape}"
-                )
+            shape, dtype = records.fields[name].shape, np.dtype(records.fields[name].dtype)
+            if value.shape != shape:
+                raise ValueError(f"{name} has shape {value.shape}, but this buffer holds {name} of shape {shape}")
+            if not np.can_cast(value.dtype, dtype, "same_kind"):
+                raise ValueError(f"{name} has type {value.dtype}, but this buffer holds {name} of type {dtype}")
+        self._records = records
         row = self._added % self.buffer_size
         for name, value in transition.items():
-            self._records[name][row] = value
+            records[name][row] = value
         self._added += 1
 
     def size(self) -> int:

@@ -70,13 +70,19 @@ def test_it_takes_every_argument_of_sb3s_ddpg_with_the_same_default_in_the_same_
     assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in ours[len(theirs) :])
 
 
-def test_it_learns_the_identity() -> None:
+@pytest.mark.parametrize("seed", range(3))
+def test_it_learns_the_identity(seed: int) -> None:
     model = DDPG(
-        "MlpPolicy", IdentityEnv(), seed=0, learning_rate=5e-3, action_noise=gaussian(0.3), **SMALL | {"batch_size": 64}
+        "MlpPolicy",
+        IdentityEnv(),
+        seed=seed,
+        learning_rate=5e-3,
+        action_noise=gaussian(0.3),
+        **SMALL | {"batch_size": 64},
     ).learn(500)
     asked = np.linspace(-0.9, 0.9, 7, dtype=np.float32).reshape(-1, 1)
     answers, _ = model.predict(asked, deterministic=True)
-    assert np.abs(answers - asked).max() < 0.15
+    assert np.abs(answers - asked).mean() < 0.15  # always answering 0 gives 0.51
 
 
 def weights(model: Any) -> list[th.Tensor]:
@@ -198,6 +204,36 @@ def test_targets_start_as_hard_copies() -> None:
         assert all(th.equal(a, b) for a, b in zip(online.parameters(), target.parameters(), strict=True))
 
 
+@pytest.mark.parametrize("update", ["analytic", "autograd"])
+def test_a_callback_may_change_tau_and_the_bound_on_gradients(update: Any) -> None:
+    model = DDPG("MlpPolicy", "Pendulum-v1", seed=0, update=update, **SMALL).learn(30)
+    before = [parameter.clone() for parameter in model.actor.parameters()]
+    model.tau, model.max_grad_norm = 1.0, 1e-12
+    model.train(gradient_steps=1, batch_size=8)
+    for online, target in zip(model.critic.parameters(), model.critic_target.parameters(), strict=True):
+        th.testing.assert_close(online, target)
+    model.tau, model.max_grad_norm = 0.0, None
+    model.train(gradient_steps=1, batch_size=8)
+    assert not th.equal(next(model.critic.parameters()), next(model.critic_target.parameters()))
+    assert not th.equal(before[0], next(model.actor.parameters()))
+
+
+def test_no_gradient_steps_change_nothing() -> None:
+    model = DDPG("MlpPolicy", "Pendulum-v1", seed=0, **SMALL).learn(30)
+    before = weights(model)[0].clone()
+    model.train(gradient_steps=0)
+    assert th.equal(before, weights(model)[0])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"critic_learning_rate": -1.0}, {"max_grad_norm": 0.0}, {"critic_weight_decay": -1}, {"output_init": 0.0}],
+)
+def test_options_out_of_range_are_refused_by_name(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        DDPG("MlpPolicy", "Pendulum-v1", **options)
+
+
 def test_an_unknown_update_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="update='magic' does not exist"):
         DDPG("MlpPolicy", "Pendulum-v1", update="magic")  # type: ignore[arg-type]
@@ -218,7 +254,7 @@ def test_it_logs_the_keys_of_sb3_and_its_own() -> None:
 
 
 def test_several_gradient_steps_are_reported_as_their_mean() -> None:
-    model = DDPG("MlpPolicy", "Pendulum-v1", seed=0, **SMALL).learn(20)
+    model: Any = DDPG("MlpPolicy", "Pendulum-v1", seed=0, **SMALL).learn(20)
     seen = []
     update = model._update
     model._update = lambda batch, gamma: seen.append(update(batch, gamma)) or seen[-1]  # type: ignore[func-returns-value]
@@ -242,7 +278,7 @@ class AnnotatedEnv(gym.Wrapper[Any, Any, Any, Any]):
 
 def test_qmax_is_the_mean_over_an_episodes_updates_of_the_batchs_mean_q() -> None:
     env = AnnotatedEnv(gym.make("Pendulum-v1", max_episode_steps=25))
-    model = DDPG("MlpPolicy", env, seed=0, **SMALL)
+    model: Any = DDPG("MlpPolicy", env, seed=0, **SMALL)
     means: list[float] = []
     update = model._update
 

@@ -126,6 +126,21 @@ def test_the_first_transition_must_fit_itself() -> None:
         ExperienceReplay(4).add(np.zeros(3), np.zeros(1), 0.0, False, np.zeros(2))
 
 
+def test_a_refused_first_transition_teaches_nothing() -> None:
+    replay = ExperienceReplay(4)
+    with pytest.raises(ValueError, match="s2 has shape"):
+        replay.add(np.zeros(2), np.zeros(1), 0.0, False, np.zeros(3))
+    add(replay, 0)
+    assert numbers(replay.sample_batch(1)) == [0]
+
+
+def test_a_number_that_would_be_cut_is_refused() -> None:
+    replay = ExperienceReplay(4)
+    replay.add(np.zeros(3), np.int32(0), 0.0, False, np.zeros(3))
+    with pytest.raises(ValueError, match="a has type float64, but this buffer holds a of type int32"):
+        replay.add(np.zeros(3), 0.7, 0.0, False, np.zeros(3))
+
+
 @pytest.mark.parametrize("size", [0, -3])
 def test_sizes_must_be_positive(size: int) -> None:
     with pytest.raises(ValueError, match=f"at least 1, got {size}"):

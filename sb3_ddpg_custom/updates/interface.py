@@ -52,7 +52,14 @@ class UpdateResult(NamedTuple):
 
 
 class Update(Protocol):
-    """One DDPG update: critic step, actor step, target networks."""
+    """One DDPG update: critic step, actor step, target networks.
+
+    :param tau: fraction of the online networks that enters the targets after each update
+    :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
+    """
+
+    tau: float
+    max_grad_norm: float | None
 
     def __call__(self, batch: Batch, gamma: float) -> UpdateResult:
         """Change the networks once.
