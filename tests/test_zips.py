@@ -98,7 +98,7 @@ def test_our_own_options_survive_our_zip_and_sb3_refuses_what_it_would_train_dif
         theirs = stable_baselines3.DDPG.load(tmp_path / "model")
         np.testing.assert_array_equal(theirs.predict(OBSERVATIONS)[0], model.predict(OBSERVATIONS)[0])
     else:
-        with pytest.raises(RuntimeError, match="Unexpected key.*needs_sb3_ddpg_custom"):
+        with pytest.raises(RuntimeError, match=r"Unexpected key.*needs_sb3_ddpg_custom"):
             stable_baselines3.DDPG.load(tmp_path / "model")
     loaded.set_parameters(str(tmp_path / "model"))
     assert loaded.get_parameters().keys() == {"policy", "actor.optimizer", "critic.optimizer"}
