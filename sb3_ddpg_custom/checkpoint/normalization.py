@@ -45,11 +45,11 @@ def problem_of(arrays: Mapping[str, NDArray[Any]]) -> str | None:
     if keys is not None and (keys.ndim != 1 or keys.dtype.kind != "U"):
         return "has norm_obs_keys that are no list of names"
     for prefix in [name.removesuffix(".mean") for name in arrays if name.endswith(".mean")]:
-        parts = [arrays.get(f"{prefix}.{part}") for part in ("mean", "var", "count")]
-        if any(part is None or part.dtype.kind not in "iuf" for part in parts):
+        parts = [arrays[f"{prefix}.{part}"] for part in ("mean", "var", "count") if f"{prefix}.{part}" in arrays]
+        if len(parts) != 3 or any(part.dtype.kind not in "iuf" for part in parts):
             return f"lacks a mean, var or count of {prefix} that is a number"
-        mean, var, count = (np.shape(part) for part in parts)
-        if mean != var or count != ():
+        mean, var, count = parts
+        if mean.shape != var.shape or count.shape != ():
             return f"has a mean, var and count of {prefix} that do not fit together"
     return None
 

@@ -29,10 +29,6 @@ _MOST_EXPANSION = 20
 _MOST_TEXT_BYTES = 64 * _MIB
 
 
-# What readers of bytes raise when the bytes are not what they should be, or announce more than the memory holds.
-_DAMAGE = (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
-
-
 class CheckpointError(ValueError):
     """The file is no checkpoint that can be used here; the message says why."""
 
@@ -145,7 +141,7 @@ def _tensors(path: Path, name: str, content: bytes) -> dict[str, Any]:
         ) from error
     except CheckpointError:
         raise
-    except (*_DAMAGE, RuntimeError, KeyError) as error:
+    except Exception as error:  # anything may come of bytes that somebody has made up
         raise CheckpointError(f"{path}: {name} is damaged") from error
     if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):
         raise CheckpointError(f"{path}: {name} holds no state dict")
@@ -179,8 +175,7 @@ def _arrays(path: Path, content: bytes) -> dict[str, NDArray[Any]]:
             arrays = {name: archive[name] for name in archive.files}
     except CheckpointError:
         raise
-    # AttributeError: a single array has no names
-    except (*_DAMAGE, AttributeError, NotImplementedError) as error:
+    except Exception as error:
         raise CheckpointError(f"{path}: {NORMALIZATION} is damaged or holds more than numbers") from error
     problem = problem_of(arrays)
     if problem is not None:
