@@ -38,7 +38,8 @@ class SignalReceivedError(Exception):
 class Signals:
     """Turns Ctrl-C and SIGTERM into a wish that the training grants between two steps.
 
-    A second signal finds Python's own handlers again, so an impatient user is not held.
+    A second signal finds Python's own handlers again, so an impatient user is not held. A signal that whoever started
+    this process has it ignore (``nohup``, a job in the background) stays ignored.
     """
 
     def __init__(self) -> None:
@@ -47,7 +48,9 @@ class Signals:
     @contextmanager
     def caught(self) -> Iterator[None]:
         """Catch both signals inside the block."""
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        # None: installed by something else than Python, which could not be put back.
+        before = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
 
         def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
             self.received = signal.Signals(number)

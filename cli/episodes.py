@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sb3_ddpg_custom.cli.errors import RunError
+
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
 
@@ -31,7 +33,12 @@ class Episodes:
 
 
 def play(
-    policy: Predictor, env: "VecEnv", episodes: int, *, on_step: Callable[[int], None] = lambda _: None
+    policy: Predictor,
+    env: "VecEnv",
+    episodes: int,
+    *,
+    max_steps: int = 100_000,
+    on_step: Callable[[int], None] = lambda _: None,
 ) -> Episodes:
     """Play a number of episodes, dealt out to the envs in turn.
 
@@ -40,8 +47,12 @@ def play(
     :param policy: acts deterministically
     :param env: envs with SB3's ``Monitor``, whose count of the reward no wrapper has changed
     :param episodes: how many
+    :param max_steps: an episode that lasts longer counts as one without an end, where the env declares no higher limit
     :param on_step: called after every step with the number of episodes finished; may raise to stop
+    :raises RunError: if an episode has no end
     """
+    max_steps = max(max_steps, _declared_limit(env))
+    steps = np.zeros(env.num_envs, dtype=np.int64)  # of each env's episode
     played = Episodes(np.full(episodes, np.nan), np.zeros(episodes, dtype=np.int64))
     running = list(range(env.num_envs))  # which episode each env is at
     finished = 0
@@ -49,12 +60,23 @@ def play(
     while finished < episodes:
         actions, _ = policy.predict(observations, deterministic=True)
         observations, _, dones, infos = env.step(actions)
+        steps += 1
         for index in np.flatnonzero(dones):
             episode = running[index]
             running[index] += env.num_envs
+            steps[index] = 0
             if episode < episodes:
                 played.returns[episode] = infos[index]["episode"]["r"]
                 played.lengths[episode] = infos[index]["episode"]["l"]
                 finished += 1
+        if any(lasted >= max_steps and episode < episodes for lasted, episode in zip(steps, running, strict=True)):
+            raise RunError(
+                f"an episode played for evaluation has no end after {max_steps:,} steps: give the environment a time "
+                "limit with env_kwargs.max_episode_steps"
+            )
         on_step(finished)
     return played
+
+
+def _declared_limit(env: "VecEnv") -> int:
+    return max(spec.max_episode_steps or 0 if spec is not None else 0 for spec in env.get_attr("spec"))

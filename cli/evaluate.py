@@ -5,23 +5,31 @@ from typing import Annotated
 
 import typer
 
-from sb3_ddpg_custom.cli.options import Debug, Import
+from sb3_ddpg_custom.cli.options import Debug, Import, path_option, refuse_without_display
 
 
 def evaluate_command(
     checkpoint: Annotated[
-        Path, typer.Option(help="A run folder, or a .zip of this package or of Stable-Baselines3's DDPG or TD3.")
+        Path,
+        path_option(
+            "--checkpoint", help="A run folder, or a .zip of this package or of Stable-Baselines3's DDPG or TD3."
+        ),
     ],
     episodes: Annotated[int, typer.Option(min=1, help="Episodes to play.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Chooses the start states; never those of a training.")] = 0,
     env: Annotated[str | None, typer.Option(help="Alias or environment id; default: the checkpoint's own.")] = None,
-    video: Annotated[Path | None, typer.Option(metavar="DIR", help="Film all episodes into this folder.")] = None,
+    video: Annotated[
+        Path | None, path_option("--video", metavar="DIR", help="Film all episodes into this folder.")
+    ] = None,
     render: Annotated[bool, typer.Option("--render", help="Show the episodes in a window.")] = False,
     imports: Import = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Play a checkpoint without exploration noise and report its returns."""
+    if render:
+        refuse_without_display()
+
     from rich.console import Console
 
     from sb3_ddpg_custom.cli.evaluation import EvaluateRequest, evaluate

@@ -28,7 +28,7 @@ from sb3_ddpg_custom.cli.errors import RunError, UsageError
 from sb3_ddpg_custom.cli.run_folder import find_checkpoint
 from sb3_ddpg_custom.cli.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.settings import Settings, validate
-from sb3_ddpg_custom.wrappers import prepare_headless_rendering
+from sb3_ddpg_custom.wrappers import RenderError, prepare_headless_rendering
 from sb3_ddpg_custom.wrappers.finite_guard import NonFiniteError
 
 # Modules whose classes a checkpoint may ask for without the user's word: they only change what the policy sees.
@@ -121,6 +121,10 @@ def evaluate(request: EvaluateRequest, console: Console) -> EvaluateResult:
         )
     except CheckpointError as error:
         raise UsageError(f"--checkpoint: {error}") from error
+    except OSError as error:
+        if request.video is None:
+            raise
+        raise UsageError(f"--video {request.video}: {error.strerror or error}") from error
     try:
         policy = build_policy(checkpoint, envs.observation_space, envs.action_space)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -129,7 +133,16 @@ def evaluate(request: EvaluateRequest, console: Console) -> EvaluateResult:
     except CheckpointError as error:
         raise UsageError(f"--checkpoint: {error}") from error
     except NonFiniteError as error:
-        raise RunError(f"evaluation stopped at {error}") from error
+        raise RunError(f"evaluation stopped: {error}") from error
+    except RenderError as error:
+        cause = error.__cause__ or error
+        reason = " ".join(f"{type(cause).__name__}: {cause}".split())
+        flag = "--video" if request.video is not None else "--render"
+        raise RunError(f"evaluation stopped: the environment failed to render ({reason}); leave out {flag}") from error
+    except OSError as error:
+        if request.video is None:
+            raise
+        raise RunError(f"evaluation stopped: {' '.join((error.strerror or str(error)).split())}") from error
     finally:
         envs.close()
     returns = played.returns

@@ -2,9 +2,12 @@
 
 import os
 from collections.abc import Sequence
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+
+from sb3_ddpg_custom.cli.errors import UsageError
 
 # Set by --debug: the error boundary is outside of every command and cannot see their options.
 DEBUG_VARIABLE = "DDPG_DEBUG"
@@ -23,6 +26,35 @@ Import = Annotated[
     list[str] | None,
     typer.Option("--import", metavar="MODULE", help="Import a module that registers environments; repeatable."),
 ]
+
+
+def path_option(flag: str, *, metavar: str = "PATH", help: str) -> Any:  # noqa: A002 (typer's word)
+    """Declare an option that takes a path; an empty one, which Python reads as the current folder, is refused.
+
+    :param flag: with its dashes
+    :param metavar: what the help calls the value
+    :param help: as ``typer.Option``'s
+    """
+
+    def parse(value: str | Path) -> Path:
+        if value == "":
+            raise UsageError(f"{flag} is empty; name a file or folder, or leave it out")
+        return Path(value)
+
+    return typer.Option(flag, parser=parse, metavar=metavar, help=help)
+
+
+def refuse_without_display() -> None:
+    """Check that ``--render`` can open a window.
+
+    :raises UsageError: if there is no display
+    """
+    from sb3_ddpg_custom.wrappers import has_display
+
+    if not has_display():
+        raise UsageError(
+            "--render needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set; film the episodes with --video"
+        )
 
 
 def import_flags(modules: Sequence[str]) -> list[str]:

@@ -1,8 +1,13 @@
 """The folder of one training run."""
 
+import errno
+import unicodedata
 from pathlib import Path
 
 from sb3_ddpg_custom.cli.errors import UsageError
+
+# Control characters, undecodable bytes, and what breaks lines.
+_UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
 
 
 def create_run_folder(out: Path, env_id: str, name: str | None) -> Path:
@@ -15,6 +20,8 @@ def create_run_folder(out: Path, env_id: str, name: str | None) -> Path:
     """
     if name is not None and (not name.strip() or name in (".", "..") or any(sign in name for sign in "/\\\0")):
         raise UsageError(f"--name {name!r} is no name for a folder; leave out slashes")
+    if name is not None and any(unicodedata.category(sign) in _UNPRINTABLE for sign in name):
+        raise UsageError(f"--name {name!r} is no name for a folder; leave out line breaks and control characters")
     parent = out / env_id.replace(":", "-").replace("/", "-")
     try:
         parent.mkdir(parents=True, exist_ok=True)
@@ -27,6 +34,10 @@ def create_run_folder(out: Path, env_id: str, name: str | None) -> Path:
         taken_by = parent / name if name is not None and parent.is_dir() else error.filename
         raise UsageError(f"{taken_by} exists already; choose another --name or --out") from error
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG and name is not None and parent.is_dir():
+            raise UsageError(
+                f"--name has {len(name)} characters, too many for a folder; choose a shorter one"
+            ) from error
         raise UsageError(
             f"--out {out}: {parent} cannot be written ({error.strerror}); choose another folder"
         ) from error

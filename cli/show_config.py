@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from sb3_ddpg_custom.cli.options import Debug, Import
+from sb3_ddpg_custom.cli.options import Debug, Import, path_option
 
 
 def config_command(
     env: Annotated[str, typer.Argument(metavar="ENV", help="An alias or a registered environment id.")],
-    config: Annotated[Path | None, typer.Option(help="YAML file instead of the shipped settings.")] = None,
+    config: Annotated[Path | None, path_option("--config", help="YAML file instead of the shipped settings.")] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one hyper-parameter; repeatable.")
     ] = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.options import Debug, Import, import_flags
+from sb3_ddpg_custom.cli.options import Debug, Import, import_flags, path_option, refuse_without_display
 
 if TYPE_CHECKING:
     from sb3_ddpg_custom.cli.run import TrainResult
@@ -21,20 +21,24 @@ def train_command(
     seed: Annotated[
         int | None, typer.Option(help="Seed of everything random; default: drawn, shown and recorded.")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file with hyper-parameters, in rl_zoo3's format.")] = None,
+    config: Annotated[
+        Path | None, path_option("--config", help="YAML file with hyper-parameters, in rl_zoo3's format.")
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option(
             "--set", metavar="KEY=VALUE", help="Change one hyper-parameter; dotted keys, YAML values; repeatable."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("runs"),
+    out: Annotated[Path, path_option("--out", help="Folder of all runs.")] = Path("runs"),
     name: Annotated[str | None, typer.Option(help="Name of this run's folder; default: the next number.")] = None,
     device: Annotated[str, typer.Option(help="Torch device: auto, cpu, cuda, cuda:1 …")] = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, help="Torch's threads; default: one for small networks, else torch's choice.")
     ] = None,
-    n_envs: Annotated[int | None, typer.Option(help="Environments side by side; default: the config's.")] = None,
+    n_envs: Annotated[
+        int | None, typer.Option(help="Environments stepped in one process; default: the config's.")
+    ] = None,
     eval_every: Annotated[
         int | None,
         typer.Option(min=1, help="Steps between evaluations and checkpoints; default: a tenth of the training."),
@@ -51,7 +55,7 @@ def train_command(
     render: Annotated[bool, typer.Option("--render", help="Show the training in a window.")] = False,
     start_from: Annotated[
         Path | None,
-        typer.Option(
+        path_option(
             "--from", help="Begin with the networks of a run folder or checkpoint; the replay buffer begins empty."
         ),
     ] = None,
@@ -61,6 +65,8 @@ def train_command(
 ) -> None:
     """Train DDPG and keep models, curves, statistics and videos in a run folder."""
     schedule = _parse_video(video)
+    if render:
+        refuse_without_display()
 
     from rich.console import Console
 
@@ -95,7 +101,7 @@ def _parse_video(video: str | None) -> "int | Literal['none', 'cubic'] | None":
     match video:
         case None | "none" | "cubic":
             return video
-    if video.isdecimal() and int(video) >= 1:
+    if video.isascii() and video.isdecimal() and int(video) >= 1:
         return int(video)
     raise UsageError(f"--video {video} is neither none, cubic nor a whole number of at least 1")
 

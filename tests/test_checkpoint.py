@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import io
 import json
 import pickle
 import zipfile
@@ -17,7 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_ddpg_custom import DDPG
 from sb3_ddpg_custom.checkpoint import CheckpointError, build_policy, read_checkpoint, replacing, save_checkpoint
-from sb3_ddpg_custom.checkpoint.normalization import normalize_like
+from sb3_ddpg_custom.checkpoint.normalization import normalize_like, to_arrays
 
 SMALL: dict[str, Any] = {"policy_kwargs": {"net_arch": [8]}, "buffer_size": 100}
 OBSERVATIONS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
@@ -197,3 +198,111 @@ def test_normalisation_travels_inside(options: dict[str, Any], tmp_path: Path) -
     assert not fresh.training
     assert not fresh.norm_reward
     assert fresh.ret_rms.count == env.ret_rms.count
+
+
+def test_a_small_file_cannot_take_gigabytes(model: DDPG, tmp_path: Path) -> None:
+    save_checkpoint(model, tmp_path / "good.zip", config="x: 1")
+    zeros = bytes(2**20)
+    for name in ("policy.pth", "data", "config.yml", "unknown"):
+        path = tmp_path / f"{name}.zip"
+        with zipfile.ZipFile(tmp_path / "good.zip") as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+            for other in set(old.namelist()) - {name}:
+                new.writestr(other, old.read(other))
+            with new.open(name, "w") as stream:
+                for _ in range(100):
+                    stream.write(zeros)
+        if name == "unknown":
+            read_checkpoint(path)  # nobody asked for that part
+        else:
+            with pytest.raises(CheckpointError, match="announces 100 MiB for"):
+                read_checkpoint(path)
+
+
+def test_weights_that_unpack_to_gigabytes_are_refused(model: DDPG, tmp_path: Path) -> None:
+    save_checkpoint(model, tmp_path / "good.zip")
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/0", bytes(100 * 2**20))
+    path = rewrite(tmp_path / "good.zip", tmp_path / "bad.zip", policy_pth=inner.getvalue())
+    with pytest.raises(CheckpointError, match=r"100 MiB for what is in policy\.pth"):
+        read_checkpoint(path)
+
+
+def test_a_part_longer_than_announced_or_oddly_compressed_is_refused(model: DDPG, tmp_path: Path) -> None:
+    save_checkpoint(model, tmp_path / "good.zip")
+    with zipfile.ZipFile(tmp_path / "liar.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data", b"{}" + bytes(2**20))
+        archive.writestr("policy.pth", b"")
+        archive.getinfo("data").file_size = 2
+    with pytest.raises(CheckpointError, match="damaged: its part 'data'"):
+        read_checkpoint(tmp_path / "liar.zip")
+    with zipfile.ZipFile(tmp_path / "bz2.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("data", b"{}")
+        archive.writestr("policy.pth", b"")
+    with pytest.raises(CheckpointError, match="data is compressed"):
+        read_checkpoint(tmp_path / "bz2.zip")
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "reason"),
+    [
+        ("policy_kwargs", "abc", "its policy_kwargs are 'abc'"),
+        ("policy_kwargs", [1], r"its policy_kwargs are '\[1\]'"),
+        ("policy_kwargs", {"net_arch": "abc"}, "do not fit this env's policy"),
+        ("policy_kwargs", {"net_arch": {"pi": [8]}}, "do not fit this env's policy"),
+        ("observation_space", {"_shape": 3}, "the shape of its observation_space is '3'"),
+        ("action_space", {"_shape": ["1"]}, "the shape of its action_space"),
+        ("policy_class", 3, "an unknown module"),
+    ],
+)
+def test_attributes_of_a_wrong_kind_are_one_sentence(
+    model: DDPG, tmp_path: Path, attribute: str, value: Any, reason: str
+) -> None:
+    save_checkpoint(model, tmp_path / "good.zip")
+    data = json.loads(zipfile.ZipFile(tmp_path / "good.zip").read("data")) | {attribute: value}
+    path = rewrite(tmp_path / "good.zip", tmp_path / "bad.zip", data=json.dumps(data).encode())
+    with pytest.raises(CheckpointError, match=reason):
+        build_policy(read_checkpoint(path), model.observation_space, model.action_space)
+
+
+@pytest.mark.parametrize("weights", [{1: th.zeros(1)}, {"actor.mu.0.weight": 3}, [th.zeros(1)]])
+def test_weights_of_a_wrong_kind_are_one_sentence(model: DDPG, tmp_path: Path, weights: Any) -> None:
+    save_checkpoint(model, tmp_path / "good.zip")
+    buffer = io.BytesIO()
+    th.save(weights, buffer)
+    path = rewrite(tmp_path / "good.zip", tmp_path / "bad.zip", policy_pth=buffer.getvalue())
+    with pytest.raises(CheckpointError, match=r"policy\.pth holds"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"clip_obs": None}, "lacks clip_obs"),
+        ({"gamma": "x"}, "a gamma that is no number"),
+        ({"returns.var": None}, "lacks a mean, var or count of returns"),
+        ({"observations.var": [1.0]}, "observations that do not fit together"),
+        ({"norm_obs_keys": 3}, "norm_obs_keys"),
+    ],
+)
+def test_a_normalisation_of_a_wrong_kind_is_one_sentence(
+    model: DDPG, tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    arrays = to_arrays(VecNormalize(DummyVecEnv([lambda: gym.make("Pendulum-v1")]))) | changes
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{name: value for name, value in arrays.items() if value is not None})
+    save_checkpoint(model, tmp_path / "bad.zip")
+    with zipfile.ZipFile(tmp_path / "bad.zip", "a") as archive:
+        archive.writestr("vec_normalize.npz", buffer.getvalue())
+    with pytest.raises(CheckpointError, match=reason):
+        read_checkpoint(tmp_path / "bad.zip")
+
+
+def test_statistics_of_another_env_are_named() -> None:
+    def pendulum() -> DummyVecEnv:
+        return DummyVecEnv([lambda: gym.make("Pendulum-v1")])
+
+    arrays = to_arrays(VecNormalize(pendulum()))
+    without = {name: value for name, value in arrays.items() if not name.startswith("observations")}
+    with pytest.raises(ValueError, match="no statistics of this env's observations"):
+        normalize_like(without, pendulum())

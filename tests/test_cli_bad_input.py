@@ -11,13 +11,21 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 
 from sb3_ddpg_custom.checkpoint import read_checkpoint
 from sb3_ddpg_custom.cli.app import main
+from sb3_ddpg_custom.cli.episodes import play
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.wrappers import load_statistics
 
 Ddpg = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def display(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A display, for ``--render``; nothing is shown on it."""
+    monkeypatch.setenv("DISPLAY", ":99")
 
 
 @pytest.fixture
@@ -55,7 +63,10 @@ def refused(ddpg: Ddpg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
         (["pendulum", "--device", "meta"], ["--device meta cannot be used here", "--device cpu"]),
         (["pendulum", "--video", "often"], ["--video often", "cubic"]),
         (["pendulum", "--video", "0"], ["--video 0", "at least 1"]),
-        (["pendulum", "--render", "--video", "5"], ["--render", "--video"]),
+        (["pendulum", "--video", "\N{ARABIC-INDIC DIGIT THREE}"], ["--video \N{ARABIC-INDIC DIGIT THREE} is neither"]),
+        (["pendulum", "--config", ""], ["--config is empty"]),
+        (["pendulum", "--from", ""], ["--from is empty"]),
+        (["pendulum", "--out", ""], ["--out is empty"]),
         (["pendulum", "--name", "a/b"], ["--name 'a/b'"]),
         (["pendulum", "--name", ".."], ["--name '..'"]),
         (["pendulum", "--config", "missing.yml"], ["`missing.yml` does not exist"]),
@@ -70,7 +81,6 @@ def refused(ddpg: Ddpg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
         (["no_such_module:Env-v0"], ["no_such_module"]),
         (["Tiny-v0", "--set", "env_kwargs.bound=.inf"], ["unbounded", "finite"]),
         (["Tiny-v0", "--video", "cubic"], ["--video: Tiny-v0 cannot draw images", "--video none"]),
-        (["Tiny-v0", "--render"], ["--render: Tiny-v0 cannot show a window"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and value[0] in ("pendulum", "Tiny-v0") else None,
 )
@@ -150,10 +160,79 @@ def test_a_checkpoint_of_another_environment(refused: Callable[..., str], tiny_r
     assert "does not fit" in refused("train", "Tiny-v0", "--video", "none", "--from", tiny_run)
 
 
+def test_empty_paths(refused: Callable[..., str], tiny_run: Path) -> None:
+    """Python reads them as the current folder."""
+    assert "--checkpoint is empty" in refused("evaluate", "--checkpoint", "")
+    assert "--video is empty" in refused("evaluate", "--checkpoint", tiny_run, "--video", "")
+    assert "--config is empty" in refused("config", "pendulum", "--config", "")
+
+
+@pytest.mark.usefixtures("display")
+def test_what_cannot_be_shown(refused: Callable[..., str], tiny_run: Path) -> None:
+    assert "--render shows the env in a window" in refused("train", "pendulum", "--render", "--video", "5")
+    assert "--render: Tiny-v0 cannot show a window" in refused("train", "Tiny-v0", "--render")
+    assert "--render: Tiny-v0 cannot show a window" in refused("evaluate", "--checkpoint", tiny_run, "--render")
+
+
+def test_render_without_a_display(
+    refused: Callable[..., str], pendulum_run: tuple[Path, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.setenv("WAYLAND_DISPLAY", "")
+    assert "--render needs a display" in refused("train", "pendulum", "--render")
+    assert "--render needs a display" in refused("evaluate", "--checkpoint", pendulum_run[0], "--render")
+
+
+def test_films_that_cannot_be_written(
+    refused: Callable[..., str], pendulum_run: tuple[Path, object], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/nowhere")):
+        error = refused("evaluate", "--checkpoint", pendulum_run[0], "--episodes", 1, "--video", folder)
+        assert error.startswith(f"ddpg: --video {folder}: VideoMonitor cannot write videos into {folder}")
+
+
+def test_a_renderer_that_fails_on_the_way(
+    ddpg: Ddpg, pendulum_run: tuple[Path, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+
+    def render(_: object) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 5:  # two of them are the command's own trial
+            raise OSError("lost the\nscreen")
+        return np.zeros((16, 16, 3), np.uint8)
+
+    monkeypatch.setattr("gymnasium.envs.classic_control.pendulum.PendulumEnv.render", render)
+    command = ("evaluate", "--checkpoint", pendulum_run[0], "--episodes", 1, "--video", tmp_path / "films")
+    assert ddpg(*command, code=1).stderr == (
+        "ddpg: evaluation stopped: the environment failed to render (OSError: lost the screen); leave out --video\n"
+    )
+
+
+def test_an_environment_without_an_end(
+    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defaults = dict(play.__kwdefaults__ or {})
+    monkeypatch.setattr(play, "__kwdefaults__", {**defaults, "max_steps": 200})
+    endless = EnvSpec("Endless-v0", gym.spec("Tiny-v0").entry_point, disable_env_checker=True)
+    monkeypatch.setitem(gym.registry, "Endless-v0", endless)
+    error = ddpg("train", "Endless-v0", "--out", tmp_path, *small, code=1).stderr.splitlines()[-1]
+    saved = tmp_path / "Endless-v0" / "1" / "checkpoints" / "step_000000050.zip"
+    assert error.startswith("ddpg: training stopped at step 50: an episode played for evaluation has no end after 200")
+    assert "env_kwargs.max_episode_steps" in error
+    assert str(saved) in error
+    error = ddpg("evaluate", "--checkpoint", saved, "--episodes", 1, code=1).stderr
+    assert error.count("\n") == 1
+    assert "env_kwargs.max_episode_steps" in error
+    ddpg("train", "Endless-v0", "--out", tmp_path, *small, "--set", "env_kwargs.max_episode_steps=20")
+
+
 def test_evaluate_refuses(refused: Callable[..., str], tiny_run: Path, tmp_path: Path) -> None:
     run = ("evaluate", "--checkpoint", tiny_run)
     assert "--video: Tiny-v0 cannot draw images" in refused(*run, "--video", tmp_path / "films")
-    assert "--render: Tiny-v0 cannot show a window" in refused(*run, "--render")
     assert "did you mean 'pendulum'?" in refused(*run, "--env", "pendulun")
     assert "Box" in refused(*run, "--env", "CartPole-v1")
     assert not (tmp_path / "films").exists()
@@ -166,7 +245,8 @@ def test_nan_from_the_environment(ddpg: Ddpg, small: tuple[str, ...], tmp_path: 
     printed = ddpg("train", "Tiny-v0", "--out", tmp_path, *small, *settings, "--steps", 1000, code=1)
     assert printed.stdout == ""
     sentence = printed.stderr.splitlines()[-1]
-    assert sentence.startswith(f"ddpg: training stopped at step {74 * n_envs}: step 75: the {what} is ")
+    assert sentence.startswith(f"ddpg: training stopped at step {74 * n_envs}: the {what} is ")
+    assert " in the env's step 75: " in sentence
     assert "nan" in sentence
     folder = tmp_path / "Tiny-v0" / "1"
     checkpoints = sorted((folder / "checkpoints").iterdir())
@@ -187,7 +267,7 @@ def test_nan_in_an_evaluation(ddpg: Ddpg, small: tuple[str, ...], tiny_run: Path
     ddpg("train", "Tiny-v0", "--out", tmp_path, *small, "--steps", 25, "--eval-every", 5, *settings, code=1)
     best = tmp_path / "Tiny-v0" / "1" / "best.zip"
     error = ddpg("evaluate", "--checkpoint", best, "--episodes", 30, code=1).stderr
-    assert error.startswith("ddpg: evaluation stopped at step 30: the reward is nan")
+    assert error.startswith("ddpg: evaluation stopped: the reward is nan in the env's step 30: ")
     assert error.count("\n") == 1
 
 

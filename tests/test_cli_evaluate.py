@@ -186,6 +186,7 @@ def test_one_video_per_episode(ddpg: Ddpg, foreign: Path, tmp_path: Path) -> Non
 
 
 def test_a_full_command_line_becomes_one_request(ddpg: Ddpg, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":99")  # for --render; nothing is shown
     requests: list[EvaluateRequest] = []
 
     def evaluate(request: EvaluateRequest, console: Any) -> EvaluateResult:

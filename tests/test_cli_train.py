@@ -19,6 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sb3_ddpg_custom.checkpoint import read_checkpoint
 from sb3_ddpg_custom.cli import training
+from sb3_ddpg_custom.cli.callbacks import Signals
 from sb3_ddpg_custom.cli.run import TrainResult
 from sb3_ddpg_custom.cli.training import TrainRequest
 from sb3_ddpg_custom.wrappers import load_statistics
@@ -268,6 +269,7 @@ def test_import_registers_third_party_environments(
 
 
 def test_a_full_command_line_becomes_one_request(ddpg: Ddpg, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DISPLAY", ":99")  # for --render; nothing is shown
     requests: list[TrainRequest] = []
 
     def train(request: TrainRequest, console: Any) -> TrainResult:
@@ -372,6 +374,8 @@ def test_two_runs_never_share_a_folder(ddpg: Ddpg, small: tuple[str, ...], tmp_p
 def test_a_signal_ends_the_training_with_a_saved_model(
     ddpg: Ddpg, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
+    if signal.getsignal(number) is signal.SIG_IGN:  # pytest itself runs in the background, and the child inherits that
+        signal.signal(number, signal.SIG_DFL)
     command = [sys.executable, "-m", "sb3_ddpg_custom.cli", "train", "pendulum", "--video", "none", "--out", "my runs"]
     command += ["--set", "policy_kwargs.net_arch=[16,16]", "--eval-every", "1000000", "--eval-episodes", "1"]
     process = subprocess.Popen(
@@ -425,3 +429,18 @@ def test_an_env_that_draws_slowly_is_not_filmed_unless_asked(
     assert not (tmp_path / "Pendulum-v1" / "default" / "videos").exists()
     ddpg("train", "pendulum", *options, "--name=asked", "--video=cubic")
     assert list((tmp_path / "Pendulum-v1" / "asked" / "videos").glob("*.mp4"))
+
+
+def test_a_signal_that_the_parent_ignores_stays_ignored() -> None:
+    """``nohup`` and shells that put a job into the background start it that way."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        signals = Signals()
+        with signals.caught():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+            assert callable(signal.getsignal(signal.SIGTERM))
+            os.kill(os.getpid(), signal.SIGINT)
+            assert signals.received is None
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -15,7 +15,7 @@ class Scripted(gym.Env[Any, Any]):
 
     def __init__(self) -> None:
         self.observation: Any = np.zeros(2)
-        self.reward = 0.0
+        self.reward: Any = 0.0
         self.actions: list[Any] = []
         self.arguments: list[Any] = []
 
@@ -52,8 +52,19 @@ def test_rewards(env: Scripted, bad: float) -> None:
     guard.reset()
     guard.step(np.zeros(1))
     env.reward = bad
-    with pytest.raises(NonFiniteError, match=r"step 2: the reward is -?(nan|inf): the environment is at fault"):
+    with pytest.raises(
+        NonFiniteError, match=r"^the reward is -?(nan|inf) in the env's step 2: the environment is at fault"
+    ):
         guard.step(np.zeros(1))
+
+
+@pytest.mark.parametrize(("bad", "shown"), [(None, "None"), ("much", "'much'")])
+def test_a_reward_that_is_no_number(env: Scripted, bad: Any, shown: str) -> None:
+    env.reward = bad
+    with pytest.raises(
+        NonFiniteError, match=f"^the reward is {shown} in the env's step 1: the environment is at fault"
+    ):
+        FiniteGuard(env).step(np.zeros(1))
 
 
 def test_steps_are_counted_over_episodes(env: Scripted) -> None:
@@ -62,14 +73,14 @@ def test_steps_are_counted_over_episodes(env: Scripted) -> None:
         guard.reset()
         guard.step(np.zeros(1))
     env.observation = np.array([0.0, np.nan])
-    with pytest.raises(NonFiniteError, match=r"step 3: the observation after reset is \[ 0\. nan\]"):
+    with pytest.raises(NonFiniteError, match=r"^the observation is \[ 0\. nan\] at the reset after the env's step 3"):
         guard.reset()
-    with pytest.raises(NonFiniteError, match=r"step 4: the observation is \[ 0\. nan\]"):
+    with pytest.raises(NonFiniteError, match=r"^the observation is \[ 0\. nan\] in the env's step 4"):
         guard.step(np.zeros(1))
 
 
 def test_a_bad_action_does_not_reach_the_environment(env: Scripted) -> None:
-    with pytest.raises(NonFiniteError, match=r"step 1: the action is \[nan\]: the policy has diverged"):
+    with pytest.raises(NonFiniteError, match=r"^the action is \[nan\] in the env's step 1: the policy has diverged"):
         FiniteGuard(env).step(np.array([np.nan]))
     assert env.actions == []
 
@@ -80,7 +91,7 @@ def test_a_bad_action_does_not_reach_the_environment(env: Scripted) -> None:
 )
 def test_parts_of_dict_observations(env: Scripted, observation: Any, name: str) -> None:
     env.observation = observation
-    with pytest.raises(NonFiniteError, match=f"observation after reset {name} is"):
+    with pytest.raises(NonFiniteError, match=f"observation {name} is .* at the env's first reset"):
         FiniteGuard(env).reset()
 
 

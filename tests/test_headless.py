@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from sb3_ddpg_custom.wrappers import prepare_headless_rendering
+from sb3_ddpg_custom.wrappers import has_display, prepare_headless_rendering
 
 VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "SDL_AUDIODRIVER", "MUJOCO_GL")
 
@@ -53,7 +53,9 @@ def test_what_the_user_set_is_kept(environment: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("display", ["DISPLAY", "WAYLAND_DISPLAY"])
 def test_with_a_display_nothing_changes(environment: pytest.MonkeyPatch, display: str) -> None:
+    assert not has_display()
     environment.setenv(display, ":0")
+    assert has_display()
     prepare_headless_rendering()
     assert chosen() == {display: ":0"}
 
@@ -62,12 +64,14 @@ def test_an_empty_display_is_no_display(environment: pytest.MonkeyPatch) -> None
     environment.setenv("DISPLAY", "")
     prepare_headless_rendering()
     assert os.environ["SDL_VIDEODRIVER"] == "dummy"
+    assert not has_display()
 
 
 def test_other_systems_are_left_alone(environment: pytest.MonkeyPatch) -> None:
     environment.setattr(sys, "platform", "darwin")
     prepare_headless_rendering()
     assert chosen() == {}
+    assert has_display()
 
 
 def test_importing_the_wrappers_loads_no_encoder_and_no_torch() -> None:

@@ -37,10 +37,20 @@ def test_what_is_no_name(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["x" * 300, "a\0b"], ids=["too long", "NUL"])
-def test_names_that_the_system_refuses(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match=r"cannot be written|--name"):
+@pytest.mark.parametrize("name", ["a\nb", "a\0b", "\x1b[31m", "a\u2028b", "a\udc80b"])
+def test_names_with_signs_that_cannot_be_seen(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"^--name .* is no name for a folder; leave out"):
         create_run_folder(tmp_path, "E-v0", name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_is_too_long(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^--name has 300 characters, too many"):
+        create_run_folder(tmp_path, "E-v0", "x" * 300)
+
+
+def test_letters_of_any_language_are_a_name(tmp_path: Path) -> None:
+    assert create_run_folder(tmp_path, "E-v0", "prüfung ٣ 👩‍🔬").is_dir()
 
 
 @pytest.mark.parametrize("below", [Path(), Path("below")])

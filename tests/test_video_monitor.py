@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
-from sb3_ddpg_custom.wrappers import VideoMonitor, owned_file, video_file
+from sb3_ddpg_custom.wrappers import RenderError, VideoMonitor, owned_file, video_file
 from sb3_ddpg_custom.wrappers.schedule import episode_selector
 
 
@@ -253,7 +253,7 @@ import os, signal, sys
 from typing import Any
 import gymnasium as gym
 import numpy as np
-from sb3_ddpg_custom.wrappers import VideoMonitor
+from sb3_ddpg_custom.wrappers import RenderError, VideoMonitor
 {inspect.getsource(Film)}
 {inspect.getsource(play)}
 env = VideoMonitor(Film(), sys.argv[1], schedule=1)
@@ -358,7 +358,7 @@ def test_a_failing_renderer_names_the_remedies(tmp_path: Path, monkeypatch: pyte
         raise AttributeError("'NoneType' object has no attribute 'glGetError'")
 
     monkeypatch.setattr(film, "render", render)
-    with pytest.raises(RuntimeError, match=r"glGetError.*MUJOCO_GL=egl.*libosmesa6.*SDL_VIDEODRIVER=dummy"):
+    with pytest.raises(RenderError, match=r"glGetError.*MUJOCO_GL=egl.*libosmesa6.*SDL_VIDEODRIVER=dummy"):
         env.reset()
     assert names(tmp_path) == []
     env.close()

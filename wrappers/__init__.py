@@ -5,16 +5,18 @@ algorithm can use them.
 """
 
 from sb3_ddpg_custom.wrappers.finite_guard import FiniteGuard, NonFiniteError
-from sb3_ddpg_custom.wrappers.headless import prepare_headless_rendering
+from sb3_ddpg_custom.wrappers.headless import has_display, prepare_headless_rendering
 from sb3_ddpg_custom.wrappers.statistics_file import load_statistics
 from sb3_ddpg_custom.wrappers.stats_monitor import StatsMonitor
-from sb3_ddpg_custom.wrappers.video_monitor import VideoMonitor
+from sb3_ddpg_custom.wrappers.video_monitor import RenderError, VideoMonitor
 
 __all__ = [
     "FiniteGuard",
     "NonFiniteError",
+    "RenderError",
     "StatsMonitor",
     "VideoMonitor",
+    "has_display",
     "load_statistics",
     "prepare_headless_rendering",
 ]

@@ -7,11 +7,11 @@ import numpy as np
 
 
 class NonFiniteError(ValueError):
-    """An env or a policy produced NaN or infinity; the message says which and when."""
+    """An env or a policy produced NaN, infinity or no number at all; the message says which and when."""
 
 
 class FiniteGuard(gym.Wrapper[Any, Any, Any, Any]):
-    """Raise :class:`NonFiniteError` at the first action, observation or reward that is NaN or infinite.
+    """Raise :class:`NonFiniteError` at the first action, observation or reward that is NaN, infinite or no number.
 
     One such number in a replay buffer ruins every weight within an update, silently. Put this guard next to the env:
     then nothing outside it, no statistics and no buffer, ever sees the number.
@@ -22,7 +22,7 @@ class FiniteGuard(gym.Wrapper[Any, Any, Any, Any]):
     >>> env.step([float("nan")])
     Traceback (most recent call last):
         ...
-    sb3_ddpg_custom.wrappers.finite_guard.NonFiniteError: step 1: the action is [nan]: the policy has diverged, ...
+    sb3_ddpg_custom.wrappers.finite_guard.NonFiniteError: the action is [nan] in the env's step 1: the policy has ...
 
     :param env: any env
     """
@@ -37,7 +37,8 @@ class FiniteGuard(gym.Wrapper[Any, Any, Any, Any]):
         :raises NonFiniteError: if the observation is not finite
         """
         observation, info = self.env.reset(seed=seed, options=options)
-        self._check("observation after reset", observation, "the environment is at fault")
+        when = f"at the reset after the env's step {self._steps}" if self._steps else "at the env's first reset"
+        self._check("observation", observation, when, "the environment is at fault")
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
@@ -46,16 +47,24 @@ class FiniteGuard(gym.Wrapper[Any, Any, Any, Any]):
         :raises NonFiniteError: if the action, the observation or the reward is not finite
         """
         self._steps += 1
-        self._check("action", action, "the policy has diverged, try a smaller learning_rate")
+        when = f"in the env's step {self._steps}"
+        self._check("action", action, when, "the policy has diverged, try a smaller learning_rate")
         observation, reward, terminated, truncated, info = self.env.step(action)
-        self._check("reward", reward, "the environment is at fault")
-        self._check("observation", observation, "the environment is at fault")
+        self._check("reward", reward, when, "the environment is at fault")
+        self._check("observation", observation, when, "the environment is at fault")
         return observation, reward, terminated, truncated, info
 
-    def _check(self, what: str, value: Any, blame: str) -> None:
+    def _check(self, what: str, value: Any, when: str, blame: str) -> None:
         if isinstance(value, dict):
             for key, part in value.items():
-                self._check(f"{what} {key!r}", part, blame)
-        elif not np.isfinite(value).all():
+                self._check(f"{what} {key!r}", part, when, blame)
+        elif not _is_finite(value):
             shown = np.array2string(np.asarray(value), threshold=8, precision=3)
-            raise NonFiniteError(f"step {self._steps}: the {what} is {shown}: {blame}")
+            raise NonFiniteError(f"the {what} is {shown} {when}: {blame}")
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return bool(np.isfinite(value).all())
+    except TypeError:  # None, text
+        return False

@@ -5,6 +5,11 @@ import os
 import sys
 
 
+def has_display() -> bool:
+    """Tell whether a window can be shown: everywhere but on Linux without ``DISPLAY`` and ``WAYLAND_DISPLAY``."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def prepare_headless_rendering() -> None:
     """Choose off-screen rendering where there is no display, without overruling the user.
 
@@ -16,7 +21,7 @@ def prepare_headless_rendering() -> None:
 
     >>> prepare_headless_rendering()
     """
-    if sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+    if has_display():
         return
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     os.environ.setdefault("SDL_AUDIODRIVER", "dummy")

@@ -17,6 +17,10 @@ from sb3_ddpg_custom.wrappers.video_file import VideoFile, check_frame, remove_a
 _DEFAULT_FPS = 30
 
 
+class RenderError(RuntimeError):
+    """The environment failed to draw a picture; ``__cause__`` is its own error."""
+
+
 class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
     """Record episodes as MP4 files (H.264) while the environment runs.
 
@@ -118,7 +122,7 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
             frame: Any = self.env.render()
         except Exception as error:
             self._finish()
-            raise RuntimeError(
+            raise RenderError(
                 f"the environment failed to render ({type(error).__name__}: {error}). MuJoCo: set "
                 "MUJOCO_GL=egl (apt install libegl1) or MUJOCO_GL=osmesa (apt install libosmesa6) before "
                 "starting; pygame: set SDL_VIDEODRIVER=dummy; or turn the video off (schedule='none')"

@@ -30,6 +30,30 @@ def to_arrays(env: VecNormalize) -> dict[str, NDArray[Any]]:
     return arrays
 
 
+def problem_of(arrays: Mapping[str, NDArray[Any]]) -> str | None:
+    """Say in words that follow the file's name why arrays are not what :func:`to_arrays` gives; None if they are.
+
+    :param arrays: what a file holds
+    """
+    for name in (*_OPTIONS, "returns.mean"):
+        if name not in arrays:
+            return f"lacks {name}"
+    for name in _OPTIONS:
+        if arrays[name].shape != () or arrays[name].dtype.kind not in "biuf":
+            return f"has a {name} that is no number"
+    keys = arrays.get("norm_obs_keys")
+    if keys is not None and (keys.ndim != 1 or keys.dtype.kind != "U"):
+        return "has norm_obs_keys that are no list of names"
+    for prefix in [name.removesuffix(".mean") for name in arrays if name.endswith(".mean")]:
+        parts = [arrays[f"{prefix}.{part}"] for part in ("mean", "var", "count") if f"{prefix}.{part}" in arrays]
+        if len(parts) != 3 or any(part.dtype.kind not in "iuf" for part in parts):
+            return f"lacks a mean, var or count of {prefix} that is a number"
+        mean, var, count = parts
+        if mean.shape != var.shape or count.shape != ():
+            return f"has a mean, var and count of {prefix} that do not fit together"
+    return None
+
+
 def normalize_like(arrays: Mapping[str, NDArray[Any]], env: VecEnv) -> VecNormalize:
     """Wrap an env as the checkpoint's was, for evaluation: statistics stand still, rewards stay as they are.
 
@@ -40,6 +64,9 @@ def normalize_like(arrays: Mapping[str, NDArray[Any]], env: VecEnv) -> VecNormal
     keys = [str(key) for key in arrays["norm_obs_keys"]] if "norm_obs_keys" in arrays else None
     if keys is not None and not isinstance(env.observation_space, spaces.Dict):
         raise ValueError("the checkpoint normalises parts of a Dict observation, but this env has a plain one")
+    missing = [key for key in keys or () if key not in env.observation_space.spaces]  # type: ignore[attr-defined]
+    if missing:
+        raise ValueError(f"the checkpoint normalises {missing[0]!r}, which is no part of this env's observations")
     options: dict[str, Any] = {name: arrays[name].item() for name in _OPTIONS}
     wrapped = VecNormalize(env, training=False, norm_obs_keys=keys, **options | {"norm_reward": False})
     restore(arrays, wrapped)
@@ -54,6 +81,8 @@ def restore(arrays: Mapping[str, NDArray[Any]], env: VecNormalize) -> None:
     :raises ValueError: if the arrays do not fit the env
     """
     for prefix, statistics in _statistics(env).items():
+        if f"{prefix}.mean" not in arrays:
+            raise ValueError(f"the checkpoint has no statistics of this env's {prefix}")
         mean, var = arrays[f"{prefix}.mean"], arrays[f"{prefix}.var"]
         if mean.shape != np.shape(statistics.mean):
             raise ValueError(

@@ -51,8 +51,8 @@ def build_policy(
     try:
         policy = policy_class(observation_space, action_space, ConstantSchedule(0.0), **kwargs)
         policy.actor.load_state_dict(weights)
-    except (TypeError, ValueError, RuntimeError, AssertionError, MemoryError) as error:
-        reason = re.sub(r"\s+", " ", str(error))[:200]
+    except Exception as error:  # anything may come of arguments that a file has made up
+        reason = re.sub(r"\s+", " ", str(error))[:200] or type(error).__name__
         raise CheckpointError(f"{checkpoint.path}: its weights do not fit this env's policy: {reason}") from error
     policy.set_training_mode(False)
     return policy.to(th.device("cuda" if th.cuda.is_available() else "cpu") if device == "auto" else device)

@@ -8,6 +8,7 @@ import io
 import json
 import pickle
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,15 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
+from sb3_ddpg_custom.checkpoint.normalization import problem_of
 from sb3_ddpg_custom.checkpoint.write import CONFIG, NORMALIZATION
+
+_WEIGHTS = ("policy.pth", "actor.optimizer.pth", "critic.optimizer.pth")
+_MIB = 2**20
+# A small file must not fill the memory. Weights hardly compress, and SB3 and we do not compress them.
+_MOST_WEIGHTS_BYTES = 4 * 2**30
+_MOST_EXPANSION = 20
+_MOST_TEXT_BYTES = 64 * _MIB
 
 
 class CheckpointError(ValueError):
@@ -46,16 +55,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read a zip that our or SB3's DDPG, or SB3's TD3, wrote.
 
     :param path: the file
-    :raises CheckpointError: if it is missing, damaged, or of another kind
+    :raises CheckpointError: if it is missing, damaged, of another kind, or announces more than a checkpoint can hold
     """
     if not path.exists():
         raise CheckpointError(f"there is no file {path}")
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-            if damaged is not None:
-                raise CheckpointError(f"{path} is damaged: its part {damaged!r} does not match its checksum")
-            members = {name: archive.read(name) for name in archive.namelist()}
+            members = _members(path, archive)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise CheckpointError(f"{path} is no zip file, or only a part of one ({error})") from error
     except OSError as error:
@@ -68,7 +74,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         parameters={
             name.removesuffix(".pth"): _tensors(path, name, content)
             for name, content in members.items()
-            if name in ("policy.pth", "actor.optimizer.pth", "critic.optimizer.pth")
+            if name in _WEIGHTS
         },
         attributes=_attributes(path, members["data"]),
         normalization=_arrays(path, members[NORMALIZATION]) if NORMALIZATION in members else None,
@@ -76,18 +82,71 @@ def read_checkpoint(path: Path) -> Checkpoint:
     )
 
 
+def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, bytes]:
+    """Read the parts that a checkpoint has, and no other part that a file may have."""
+    present = set(archive.namelist())
+    texts = [archive.getinfo(name) for name in ("data", NORMALIZATION, CONFIG) if name in present]
+    weights = [archive.getinfo(name) for name in _WEIGHTS if name in present]
+    for part in texts:
+        _check_size(path, part.filename, [part], _MOST_TEXT_BYTES)
+    _check_size(path, "its weights", weights, _most_weights_bytes(path.stat().st_size))
+    return {part.filename: _content(path, archive, part) for part in (*texts, *weights)}
+
+
+def _most_weights_bytes(compressed_bytes: int) -> int:
+    return min(_MOST_WEIGHTS_BYTES, _MOST_TEXT_BYTES + _MOST_EXPANSION * compressed_bytes)
+
+
+def _check_size(path: Path, what: str, parts: list[zipfile.ZipInfo], most_bytes: int) -> None:
+    announced = sum(part.file_size for part in parts)
+    if announced > most_bytes:
+        raise CheckpointError(
+            f"{path} announces {announced / _MIB:,.0f} MiB for {what}, and at most {most_bytes / _MIB:,.0f} MiB are "
+            "read from a file of its size; if you trust its author, load it in Python with DDPG.load"
+        )
+
+
+def _content(path: Path, archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> bytes:
+    if part.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # The other methods unpack as much as they like at once.
+        raise CheckpointError(
+            f"{path}: {part.filename} is compressed in a way that no checkpoint is; unpack and zip it"
+        )
+    content = io.BytesIO()
+    try:
+        with archive.open(part) as stream:
+            # Piece by piece: a part that unpacks to more than it announces is noticed before it fills the memory.
+            while piece := stream.read(_MIB):
+                content.write(piece)
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise CheckpointError(f"{path} is damaged: its part {part.filename!r} does not match its checksum") from error
+    return content.getvalue()
+
+
+def _check_nested(path: Path, name: str, content: bytes, most_bytes: int) -> None:
+    """Weights and arrays are zip files themselves, and could announce too much in their turn."""
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            _check_size(path, f"what is in {name}", archive.infolist(), most_bytes)
+
+
 def _tensors(path: Path, name: str, content: bytes) -> dict[str, Any]:
     try:
+        _check_nested(path, name, content, _most_weights_bytes(len(content)))
         loaded = th.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: {name} holds more than tensors, which could run code; "
             "if you trust its author, load it in Python with DDPG.load"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except CheckpointError:
+        raise
+    except Exception as error:  # anything may come of bytes that somebody has made up
         raise CheckpointError(f"{path}: {name} is damaged") from error
-    if not isinstance(loaded, dict):
+    if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):
         raise CheckpointError(f"{path}: {name} holds no state dict")
+    if name == "policy.pth" and not all(isinstance(value, th.Tensor) for value in loaded.values()):
+        raise CheckpointError(f"{path}: {name} holds something else than tensors by name")
     return loaded
 
 
@@ -98,12 +157,27 @@ def _attributes(path: Path, content: bytes) -> dict[str, Any]:
         raise CheckpointError(f"{path}: its part 'data' is no JSON") from error
     if not isinstance(attributes, dict):
         raise CheckpointError(f"{path}: its part 'data' is no table of attributes")
+    kwargs = attributes.get("policy_kwargs")
+    if kwargs is not None and not isinstance(kwargs, dict):
+        raise CheckpointError(f"{path}: its policy_kwargs are {str(kwargs)[:50]!r}, and not a table of arguments")
+    for name in ("observation_space", "action_space"):
+        space = attributes.get(name)
+        shape = space.get("_shape") if isinstance(space, dict) else None
+        if shape is not None and not (isinstance(shape, list) and all(type(size) is int for size in shape)):
+            raise CheckpointError(f"{path}: the shape of its {name} is {str(shape)[:50]!r}, and not a list of sizes")
     return attributes
 
 
 def _arrays(path: Path, content: bytes) -> dict[str, NDArray[Any]]:
     try:
+        _check_nested(path, NORMALIZATION, content, _MOST_TEXT_BYTES)
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            arrays = {name: archive[name] for name in archive.files}
+    except CheckpointError:
+        raise
+    except Exception as error:
         raise CheckpointError(f"{path}: {NORMALIZATION} is damaged or holds more than numbers") from error
+    problem = problem_of(arrays)
+    if problem is not None:
+        raise CheckpointError(f"{path}: {NORMALIZATION} {problem}")
+    return arrays
