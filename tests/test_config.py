@@ -493,7 +493,7 @@ def noise_settings(noise_type: str | None, noise_std: Any, n_envs: int = 1) -> S
     ],
 )
 def test_noise(noise_type: str, noise_std: float | str, expected: str) -> None:
-    noise = build_action_noise(noise_settings(noise_type, noise_std), action_dim=2)
+    noise = build_action_noise(noise_settings(noise_type, noise_std), action_shape=(2,))
     assert repr(noise) == expected
     assert noise is not None
     assert noise().shape == (2,)
@@ -507,13 +507,13 @@ def test_noise(noise_type: str, noise_std: float | str, expected: str) -> None:
     ],
 )
 def test_a_range_is_spread_over_the_envs(noise_type: str, base: str) -> None:
-    noise = build_action_noise(noise_settings(noise_type, [0.05, "4e-1"], n_envs=4), action_dim=2)
+    noise = build_action_noise(noise_settings(noise_type, [0.05, "4e-1"], n_envs=4), action_shape=(2,))
     assert repr(noise) == f"PerEnvActionNoise({base}, n_envs=4, low=0.05, high=0.4)"
 
 
 def test_adaptive_noise_is_on_weights_not_on_actions() -> None:
     settings = noise_settings("adaptive-param", 0.3)
-    assert build_action_noise(settings, action_dim=2) is None
+    assert build_action_noise(settings, action_shape=(2,)) is None
     noise = build_parameter_noise(settings)
     assert repr(noise) == "ParameterNoise(0.3, std=0.3, adaptation=1.01, adapt_every_steps=50)"
     assert build_parameter_noise(noise_settings("normal", 0.3)) is None
@@ -556,11 +556,11 @@ def test_a_range_reads_back_as_it_was_written(base: Path, tmp_path: Path) -> Non
 
 
 def test_no_noise_and_half_a_noise() -> None:
-    assert build_action_noise(noise_settings(None, None), action_dim=2) is None
+    assert build_action_noise(noise_settings(None, None), action_shape=(2,)) is None
     with pytest.raises(UsageError, match="set noise_std too"):
-        build_action_noise(noise_settings("normal", None), action_dim=2)
+        build_action_noise(noise_settings("normal", None), action_shape=(2,))
     with pytest.raises(UsageError, match="noise_std=null"):
-        build_action_noise(noise_settings(None, 0.1), action_dim=2)
+        build_action_noise(noise_settings(None, 0.1), action_shape=(2,))
 
 
 def test_schedule() -> None:
