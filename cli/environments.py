@@ -3,7 +3,8 @@
 import importlib
 import re
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ def import_modules(names: Sequence[str]) -> None:
         except Exception as error:  # a module may raise anything while it is imported
             problem = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {_one_line(error)}"
             shown = name if name.strip() else repr(name)
-            raise UsageError(f"--import {shown}: {problem}; install it, or run where Python finds it") from error
+            raise UsageError(f"--import {shown}: {problem}; name a module that Python finds here") from error
 
 
 def registered_ids() -> Collection[str]:
@@ -196,11 +197,17 @@ def training_envs(env_id: str, settings: Settings, folder: Path, *, video: Episo
         if rank == 0 and video != "none":
             env = VideoMonitor(env, folder / "videos", schedule=video)
         env = StatsMonitor(env, folder / "rewards.npz")
-        env = Monitor(env, str(folder / str(rank)), **settings.monitor_kwargs)
-        wrapped: gym.Env[Any, Any] = _wrap(env, settings.env_wrapper, "env_wrapper")
+        with _closed_on_error(env):
+            env = Monitor(env, str(folder / str(rank)), **settings.monitor_kwargs)
+            wrapped: gym.Env[Any, Any] = _wrap(env, settings.env_wrapper, "env_wrapper")
+        made.callback(wrapped.close)
         return wrapped
 
-    return _vectorise(make, settings.n_envs, settings, normalizer(settings, training=True))
+    # Envs that are left open would write their files at the end of the process, into a folder that may be gone.
+    with ExitStack() as made:
+        envs = _vectorise(make, settings.n_envs, settings, normalizer(settings, training=True))
+        made.pop_all()
+    return envs
 
 
 def evaluation_envs(
@@ -260,6 +267,15 @@ def normalizer(settings: Settings, *, training: bool) -> "Callable[[VecEnv], Vec
             ) from error
 
     return normalize
+
+
+@contextmanager
+def _closed_on_error(env: gym.Env[Any, Any]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        env.close()
+        raise
 
 
 class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):

@@ -66,7 +66,7 @@ def build_model(settings: Settings, env: "VecEnv", *, seed: int, device: str) ->
         return DDPG(policy, env, seed=seed, device=device, **arguments)
     except MemoryError as error:
         raise UsageError(
-            f"buffer_size is {settings.buffer_size}, for which memory does not suffice ({one_line(error)}); lower it"
+            f"buffer_size is {settings.buffer_size}, more than memory holds ({one_line(error)[:40]}); lower it"
         ) from error
     except Exception as error:  # SB3's policies and buffers, and anybody's own, raise what they like
         reason = one_line(error) or type(error).__name__
