@@ -70,7 +70,7 @@ def refused(ddpg: Ddpg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
         (["pendulum", "--set", "policy=no_such_module.Policy"], ["policy", "no_such_module"]),
         (["pendulum", "--import", ""], ["--import ''"]),
         (["pendulum", "--import", ".."], ["--import .."]),
-        (["pendulum", "--threads", "100000"], ["--threads 100000 is out of range"]),
+        (["pendulum", "--video=none", "--threads", "100000"], ["--threads 100000 is out of range"]),
         (["pendulum", "--render", "--n-envs", "2"], ["--render", "n_envs is 2"]),
         (["Tiny-v0", "--video=none", "--set", "policy_kwargs.nope=1"], ["policy_kwargs.nope is no argument"]),
         (["Tiny-v0", "--video=none", "--set", "policy=CnnPolicy"], ["policy is CnnPolicy", "policy=MlpPolicy"]),
@@ -91,7 +91,14 @@ def refused(ddpg: Ddpg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
         (["Tiny-v0", "--video=none", "--set", "callback=pathlib.Path"], ["callback pathlib.Path is no callback"]),
         (["Tiny-v0", "--video=none", "--set", "buffer_size=1e15"], ["buffer_size is 1000000000000000", "lower it"]),
         (
-            ["Tiny-v0", "--set", "policy_kwargs.optimizer_class=Adam", "--set", "policy_kwargs.optimizer_kwargs.lr_=1"],
+            [
+                "Tiny-v0",
+                "--video=none",
+                "--set",
+                "policy_kwargs.optimizer_class=Adam",
+                "--set",
+                "policy_kwargs.optimizer_kwargs.lr_=1",
+            ],
             ["policy_kwargs", "lr_"],
         ),
         (
@@ -428,4 +435,11 @@ def test_signals_do_what_they_always_do_while_the_model_is_built(
 
     monkeypatch.setattr("sb3_ddpg_custom.cli.run.build_model", build)
     ddpg("train", "Tiny-v0", "--out", tmp_path, *small, code=130)
+    assert list((tmp_path / "Tiny-v0").iterdir()) == []
+
+
+def test_a_failure_before_the_first_step_leaves_no_folder(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path) -> None:
+    settings = ("--set=env_kwargs.bad=reward", "--set=env_kwargs.bad_from=1")
+    error = ddpg("train", "Tiny-v0", "--out", tmp_path, *small, *settings, code=1).stderr.splitlines()[-1]
+    assert error.startswith("ddpg: training failed at its first step: step 1: the reward is nan")
     assert list((tmp_path / "Tiny-v0").iterdir()) == []
