@@ -107,6 +107,9 @@ def resolve(
     for override in overrides:
         key, entry = _override(entry, override)
         blame[key] = f"--set {key}"
+    if "noise_type" in blame and entry.get("noise_type") is None and "noise_std" not in blame:
+        # Without noise, the file's scale is for nothing.
+        entry = {key: value for key, value in entry.items() if key != "noise_std"}
     for key, value, flag in (("n_timesteps", steps, "--steps"), ("n_envs", n_envs, "--n-envs")):
         if value is not None:
             entry = {**entry, key: value}

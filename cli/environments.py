@@ -2,8 +2,9 @@
 
 import importlib
 import re
-import time
-from collections.abc import Callable, Collection, Sequence
+import timeit
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,8 +37,10 @@ def import_modules(names: Sequence[str]) -> None:
     for name in names:
         try:
             importlib.import_module(name)
-        except ImportError as error:
-            raise UsageError(f"--import {name}: {error}; install it, or run where Python finds it") from error
+        except Exception as error:  # a module may raise anything while it is imported
+            problem = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {_one_line(error)}"
+            shown = name if name.strip() else repr(name)
+            raise UsageError(f"--import {shown}: {problem}; name a module that Python finds here") from error
 
 
 def registered_ids() -> Collection[str]:
@@ -63,7 +66,7 @@ def make_env(env_id: str, settings: Settings, render_mode: str | None = None) ->
     # Envs without a renderer need not take the argument.
     rendering = {} if render_mode is None else {"render_mode": render_mode}
     try:
-        return gym.make(env_id, **{**rendering, **settings.env_kwargs})
+        return gym.make(env_id, **{**settings.env_kwargs, **rendering})
     except (gym_error.DependencyNotInstalled, ImportError) as error:
         extra = needed_extra(env_id)
         remedy = f'pip install "sb3-ddpg-custom[{extra}]"' if extra else "install the package that it needs"
@@ -72,6 +75,11 @@ def make_env(env_id: str, settings: Settings, render_mode: str | None = None) ->
         raise UsageError(f"{env_id} is not registered: {_one_line(error)}; does its package want --import?") from error
     except TypeError as error:
         raise UsageError(f"{env_id} refuses its env_kwargs {dict(settings.env_kwargs)}: {_one_line(error)}") from error
+    except Exception as error:  # an env may raise anything while it is made
+        reason = f"{type(error).__name__}: {_one_line(error)}"
+        raise UsageError(
+            f"{env_id} cannot be made with env_kwargs {dict(settings.env_kwargs)} ({reason}); correct them, or the env"
+        ) from error
 
 
 def check_trainable(env_id: str, settings: Settings) -> None:
@@ -100,10 +108,36 @@ def _check_spaces(env_id: str, env: gym.Env[Any, Any]) -> None:
             f"{env_id} has unbounded actions ({space}), but DDPG's tanh needs finite bounds; "
             "give the environment's action space a finite low and high, or name an env_wrapper that does"
         )
-    parts = (
-        env.observation_space.spaces if isinstance(env.observation_space, spaces.Dict) else {"": env.observation_space}
-    )
+    if not space.shape or 0 in space.shape:
+        raise UsageError(
+            f"{env_id} has actions of shape {space.shape}, but DDPG needs at least one component in at least one "
+            "dimension; give the action space such a shape, or name an env_wrapper that does"
+        )
+    if not np.issubdtype(space.dtype, np.floating):
+        raise UsageError(
+            f"{env_id} has actions of type {space.dtype}, but DDPG acts in floats; "
+            "give the action space the type float32, or name an env_wrapper that does"
+        )
+    if not (space.low < space.high).all():
+        raise UsageError(
+            f"{env_id} has action components without room between low and high ({space}); "
+            "leave them out with an env_wrapper"
+        )
+    observed = env.observation_space
+    parts = observed.spaces if isinstance(observed, spaces.Dict) else {"": observed}
+    if not parts:
+        raise UsageError(f"{env_id} has an observation space without parts; add what the agent may see")
     for part in parts.values():
+        if isinstance(part, spaces.Box) and (not part.shape or 0 in part.shape):
+            raise UsageError(
+                f"{env_id} has observations of shape {part.shape}, which hold nothing that SB3's policies can read; "
+                "give the space a shape such as (1,), or name an env_wrapper that does"
+            )
+        if isinstance(part, spaces.MultiDiscrete) and part.nvec.ndim != 1:
+            raise UsageError(
+                f"{env_id} has observations in {_one_line(part)}, but SB3 takes MultiDiscrete in one dimension only; "
+                "flatten them with env_wrapper"
+            )
         if not isinstance(part, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
             raise UsageError(
                 f"{env_id} has observations in {part}, for which SB3 has no policy; flatten them with env_wrapper"
@@ -132,9 +166,7 @@ def can_render(
         try:
             env.reset(seed=0)
             env.render()  # opens the renderer
-            began = time.perf_counter()
-            env.render()
-            seconds = time.perf_counter() - began
+            seconds = min(timeit.repeat(env.render, number=1, repeat=3))
         finally:
             env.close()
     except Exception as error:  # any renderer, any driver
@@ -151,22 +183,29 @@ def training_envs(env_id: str, settings: Settings, folder: Path, *, video: Episo
     :param settings: for everything about envs
     :param folder: the run's folder; gets ``rewards.npz``, ``*.monitor.csv`` and ``videos/``
     :param video: which episodes of the first env to record
-    :param render: show the first env in a window
+    :param render: show the env in a window, for which there may be one only
     """
     from stable_baselines3.common.monitor import Monitor
 
+    # SB3 wants one render mode in all envs; those that nobody films are never drawn.
+    mode = "human" if render else "rgb_array" if video != "none" else None
+
     def make(rank: int) -> gym.Env[Any, Any]:
-        films = rank == 0 and video != "none"
-        mode = "human" if render and rank == 0 else "rgb_array" if films else None
         env: gym.Env[Any, Any] = FiniteGuard(make_env(env_id, settings, mode))
-        if films:
+        if rank == 0 and video != "none":
             env = VideoMonitor(env, folder / "videos", schedule=video)
         env = StatsMonitor(env, folder / "rewards.npz")
-        env = Monitor(env, str(folder / str(rank)), **settings.monitor_kwargs)
-        wrapped: gym.Env[Any, Any] = _wrap(env, settings.env_wrapper, "env_wrapper")
+        with _closed_on_error(env):
+            env = Monitor(env, str(folder / str(rank)), **settings.monitor_kwargs)
+            wrapped: gym.Env[Any, Any] = _wrap(env, settings.env_wrapper, "env_wrapper")
+        made.callback(wrapped.close)
         return wrapped
 
-    return _vectorise(make, settings.n_envs, settings, normalizer(settings, training=True))
+    # Envs that are left open would write their files at the end of the process, into a folder that may be gone.
+    with ExitStack() as made:
+        envs = _vectorise(make, settings.n_envs, settings, normalizer(settings, training=True))
+        made.pop_all()
+    return envs
 
 
 def evaluation_envs(
@@ -214,7 +253,27 @@ def normalizer(settings: Settings, *, training: bool) -> "Callable[[VecEnv], Vec
     from stable_baselines3.common.vec_env import VecNormalize
 
     frozen = {} if training else {"training": False, "norm_reward": False}
-    return partial(VecNormalize, **{"gamma": settings.gamma, **settings.normalize, **frozen})
+    kwargs = {"gamma": settings.gamma, **settings.normalize, **frozen}
+
+    def normalize(env: "VecEnv") -> "VecEnv":
+        try:
+            return VecNormalize(env, **kwargs)
+        except (TypeError, ValueError, AssertionError) as error:
+            raise UsageError(
+                f"normalize does not fit observations in {_one_line(env.observation_space)} ({_one_line(error)}); "
+                "name the parts that are a Box in normalize.norm_obs_keys, or set normalize=false"
+            ) from error
+
+    return normalize
+
+
+@contextmanager
+def _closed_on_error(env: gym.Env[Any, Any]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        env.close()
+        raise
 
 
 class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
@@ -275,5 +334,5 @@ def _vectorise(
     return OffPolicyAlgorithm._wrap_env(env)
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: object) -> str:
     return re.sub(r"\s+", " ", str(error)).strip().rstrip(".")

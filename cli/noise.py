@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from sb3_ddpg_custom.parameter_noise import ParameterNoise
 
 
-def build_action_noise(settings: Settings, action_dim: int) -> "ActionNoise | None":
+def build_action_noise(settings: Settings, action_shape: tuple[int, ...]) -> "ActionNoise | None":
     """Make the exploration noise, which is added to actions in the normalised [-1, 1] space.
 
     :param settings: its ``noise_type``, ``noise_std`` and ``n_envs``
-    :param action_dim: dimension of the action
+    :param action_shape: the action space's shape
     :return: the noise for one environment, or for all where each has its own scale; None without one
     :raises UsageError: where the settings do not go together
     """
     try:
         return plain_values.build_action_noise(
-            settings.noise_type, settings.noise_std, action_dim=action_dim, n_envs=settings.n_envs
+            settings.noise_type, settings.noise_std, action_shape=action_shape, n_envs=settings.n_envs
         )
     except ValueError as error:
         raise UsageError(str(error)) from error

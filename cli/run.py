@@ -1,17 +1,19 @@
 """One training run: its envs, its callbacks, and how it ends."""
 
+import shutil
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.utils import safe_mean
 
-from sb3_ddpg_custom.checkpoint import Checkpoint, save_checkpoint
+from sb3_ddpg_custom.checkpoint import Checkpoint, replacing, save_checkpoint
 from sb3_ddpg_custom.checkpoint.normalization import restore
 from sb3_ddpg_custom.cli.callbacks import (
     Evaluation,
@@ -25,10 +27,11 @@ from sb3_ddpg_custom.cli.classes import import_class
 from sb3_ddpg_custom.cli.config import Resolved
 from sb3_ddpg_custom.cli.environments import evaluation_envs, normalizer, training_envs
 from sb3_ddpg_custom.cli.errors import RunError, UsageError
-from sb3_ddpg_custom.cli.model import build_model
+from sb3_ddpg_custom.cli.model import build_model, one_line
 from sb3_ddpg_custom.cli.progress import TrainingProgress
 from sb3_ddpg_custom.cli.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.threads import torch_threads
+from sb3_ddpg_custom.wrappers import RenderError
 from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
 
 if TYPE_CHECKING:
@@ -44,7 +47,7 @@ class Plan:
     :param device: torch device
     :param threads: torch's threads, None to choose by the size of the networks
     :param folder: the run's folder, which exists
-    :param config: text of its ``config.yml``
+    :param config: text of its ``config.yml``, which is written into it
     :param eval_every: env steps between evaluations
     :param eval_episodes: episodes per evaluation
     :param video: which training episodes to record
@@ -98,28 +101,37 @@ class TrainResult:
 def run(plan: Plan, console: Console) -> TrainResult:
     """Train as planned.
 
+    Before the first env step everything can still be refused, and the folder goes then. Signals do what they always do
+    until the training begins; from there on they end it with a saved model.
+
     :param plan: what was decided
     :param console: for progress and notes
-    :raises RunError: if the env or the training fails; the model is saved before
+    :raises UsageError: if the settings do not fit together, or not the env
+    :raises RunError: if the env or the training fails; the model is saved before, if the disk lets it
     """
     settings, env_id = plan.resolved.settings, plan.resolved.env_id
     signals = Signals()
     with ExitStack() as stack:
-        stack.enter_context(signals.caught())
+        unused = stack.enter_context(_removed_if_unused(plan.folder))
         stack.enter_context(torch_threads(plan.threads, settings))
-        envs = training_envs(env_id, settings, plan.folder, video=plan.video, render=plan.render)
-        stack.callback(envs.close)
-        seeds = evaluation_seeds(0, plan.eval_episodes)
-        side_by_side = min(plan.eval_episodes, 10)
-        frozen = normalizer(settings, training=False)
-        evaluation_env = evaluation_envs(env_id, settings, seeds, n_envs=side_by_side, normalize=frozen)
-        stack.callback(evaluation_env.close)
+        with _mistakes_are_sentences(env_id, plan.folder):
+            with replacing(plan.folder / "config.yml") as file:
+                file.write(plan.config.encode())
+            envs = training_envs(env_id, settings, plan.folder, video=plan.video, render=plan.render)
+            stack.push(_closing(envs.close))
+            seeds = evaluation_seeds(0, plan.eval_episodes)
+            side_by_side = min(plan.eval_episodes, 10)
+            frozen = normalizer(settings, training=False)
+            evaluation_env = evaluation_envs(env_id, settings, seeds, n_envs=side_by_side, normalize=frozen)
+            stack.push(_closing(evaluation_env.close))
 
-        model = build_model(settings, envs, seed=plan.seed, device=plan.device)
-        if plan.start_from is not None:
-            _begin_with(model, plan.start_from)
-        model.set_logger(configure(str(plan.folder), ["tensorboard"]))
-        stack.callback(model.logger.close)
+            model = build_model(settings, envs, seed=plan.seed, device=plan.device)
+            if plan.start_from is not None:
+                _begin_with(model, plan.start_from)
+            extra_callbacks = _extra_callbacks(plan)
+            model.set_logger(configure(str(plan.folder), ["tensorboard"]))
+            stack.push(_closing(model.logger.close))
+        unused.model = model
         progress = TrainingProgress(console, settings.n_timesteps)
         evaluation = Evaluation(
             evaluation_env,
@@ -131,24 +143,30 @@ def run(plan: Plan, console: Console) -> TrainResult:
             report=progress.note,
         )
         pages = TensorBoardPages(_hyperparameters(plan))
-        callbacks = [StopOnSignal(signals), evaluation, pages, progress, *_extra_callbacks(plan)]
+        callbacks = [StopOnSignal(signals), evaluation, pages, progress, *extra_callbacks]
         console.print(f"{env_id}: {settings.n_timesteps:,} steps, seed {plan.seed}, in {plan.folder}")
         started = time.monotonic()
-        try:
-            model.learn(settings.n_timesteps, callbacks)
-            if signals.received is None:
-                evaluation.finish()
-        except SignalReceivedError:
-            pass
-        except Exception as error:
-            raise RunError(_failure(model, plan, error)) from error
-        finally:
-            progress.bar.stop()
-        if signals.received is None:
-            checkpoint = plan.folder / "final.zip"
-        else:
-            checkpoint = checkpoint_path(plan.folder, model.num_timesteps)
-        save_checkpoint(model, checkpoint, config=plan.config)
+        with signals.caught():
+            try:
+                model.learn(settings.n_timesteps, callbacks)
+                if signals.received is None:
+                    evaluation.finish()
+            except SignalReceivedError:
+                pass
+            except Exception as error:
+                raise RunError(_failure(model, plan, error)) from error
+            finally:
+                progress.bar.stop()
+            stopped_by = signals.received
+            name = plan.folder / "final.zip"
+            checkpoint = name if stopped_by is None else checkpoint_path(plan.folder, model.num_timesteps)
+            try:
+                save_checkpoint(model, checkpoint, config=plan.config)
+            except OSError as error:
+                raise RunError(
+                    f"training ended at step {model.num_timesteps}, but {checkpoint} cannot be written "
+                    f"({_reason(error)}); {_what_is_left(plan.folder)}"
+                ) from error
         return TrainResult(
             env_id=env_id,
             folder=plan.folder,
@@ -160,14 +178,63 @@ def run(plan: Plan, console: Console) -> TrainResult:
             episodes=model._episode_num,
             last_return=float(safe_mean([episode["r"] for episode in model.ep_info_buffer or []])),
             best_return=evaluation.best_mean_return,
-            signal=None if signals.received is None else int(signals.received),
+            signal=None if stopped_by is None else int(stopped_by),
         )
 
 
+class _Unused:
+    """A run folder whose training has not begun while there is no model that has stepped."""
+
+    model: "DDPG | None" = None
+
+
+@contextmanager
+def _removed_if_unused(folder: Path) -> Iterator[_Unused]:
+    """Remove a half-made run folder after an error before the first env step; never one that holds a model."""
+    unused = _Unused()
+    try:
+        yield unused
+    except BaseException:
+        stepped = unused.model is not None and unused.model.num_timesteps > 0
+        if not stepped and not any(folder.rglob("*.zip")):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def _mistakes_are_sentences(env_id: str, folder: Path) -> Iterator[None]:
+    """Blame the settings for what goes wrong while envs, model and callbacks are made."""
+    try:
+        yield
+    except (UsageError, RunError):
+        raise
+    except OSError as error:
+        raise RunError(f"{env_id} cannot be trained in {folder}: {_reason(error)}") from error
+    except Exception as error:  # anybody's env, wrapper, policy or callback
+        raise UsageError(f"{env_id} cannot be trained with these settings: {_reason(error)}") from error
+
+
+def _closing(close: Callable[[], None]) -> Callable[..., None]:
+    """Close something at the end; what goes wrong then must not hide what went wrong before."""
+
+    def leave(kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            close()
+        except OSError as error:
+            if kind is None:
+                raise RunError(f"the training is over, but not all of it could be written: {_reason(error)}") from error
+
+    return leave
+
+
 def _begin_with(model: "DDPG", checkpoint: Checkpoint) -> None:
+    normalization = model.get_vec_normalize_env()
+    if normalization is None and checkpoint.normalization is not None:
+        raise UsageError(f"--from {checkpoint.path} was trained with normalisation; add --set normalize=true")
+    if normalization is not None and checkpoint.normalization is None:
+        raise UsageError(f"--from {checkpoint.path} was trained without normalisation; add --set normalize=false")
     try:
         model.set_parameters(dict(checkpoint.parameters))
-        normalization = model.get_vec_normalize_env()
         if normalization is not None and checkpoint.normalization is not None:
             restore(checkpoint.normalization, normalization)
     except (ValueError, RuntimeError, KeyError) as error:
@@ -175,8 +242,19 @@ def _begin_with(model: "DDPG", checkpoint: Checkpoint) -> None:
         raise UsageError(f"--from {checkpoint.path} does not fit these settings: {reason}") from error
 
 
-def _extra_callbacks(plan: Plan) -> list[Any]:
-    return [import_class(spec.name, "callback")(**spec.kwargs) for spec in plan.resolved.settings.callback]
+def _extra_callbacks(plan: Plan) -> list[BaseCallback]:
+    callbacks = []
+    for spec in plan.resolved.settings.callback:
+        kind = import_class(spec.name, "callback")
+        if not issubclass(kind, BaseCallback):
+            raise UsageError(f"callback {spec.name} is no callback; name a subclass of SB3's BaseCallback")
+        try:
+            callbacks.append(kind(**spec.kwargs))
+        except Exception as error:  # a callback may raise anything while it is made
+            raise UsageError(
+                f"callback {spec.name} cannot be made with {dict(spec.kwargs)}: {_reason(error)}"
+            ) from error
+    return callbacks
 
 
 def _hyperparameters(plan: Plan) -> Mapping[str, Any]:
@@ -187,9 +265,27 @@ def _hyperparameters(plan: Plan) -> Mapping[str, Any]:
 def _failure(model: "DDPG", plan: Plan, error: Exception) -> str:
     """Save what is still good, and say it in one sentence."""
     reason = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, RenderError):
+        reason = f"drawing for a video failed ({_reason(error.__cause__ or error)}); --video none trains without"
+    if model.num_timesteps == 0:
+        return f"training failed at its first step: {reason}"
     message = f"training stopped at step {model.num_timesteps}: {reason}"
     if not all(bool(parameter.isfinite().all()) for parameter in model.policy.parameters()):
         return f"{message}; the weights are no numbers any more, so see best.zip and checkpoints/ in {plan.folder}"
     path = checkpoint_path(plan.folder, model.num_timesteps)
-    save_checkpoint(model, path, config=plan.config)
+    try:
+        save_checkpoint(model, path, config=plan.config)
+    except Exception as second:  # whatever it is, the first error is what the user has to know
+        return f"{message}; {path} cannot be written ({_reason(second)}); {_what_is_left(plan.folder)}"
     return f"{message}; the model as it was is in {path}"
+
+
+def _what_is_left(folder: Path) -> str:
+    """Name the model that an earlier step has saved."""
+    candidates = [folder / "best.zip", *sorted((folder / "checkpoints").glob("*.zip"), reverse=True)]
+    left = next((path for path in candidates if path.is_file()), None)
+    return "no model was saved" if left is None else f"an earlier model is in {left}"
+
+
+def _reason(error: BaseException) -> str:
+    return one_line(error) or type(error).__name__

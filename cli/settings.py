@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sb3_ddpg_custom.cli.classes import canonical_names
-from sb3_ddpg_custom.cli.config_text import did_you_mean, integer, is_dotted_name, plain_kwargs, received
+from sb3_ddpg_custom.cli.config_text import MAX_INTEGER, did_you_mean, integer, is_dotted_name, plain_kwargs, received
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.plain_values import (
     NOISE_TYPES,
@@ -22,6 +22,9 @@ from sb3_ddpg_custom.plain_values import (
 T = TypeVar("T")
 
 POLICIES = ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")
+UPDATES = ("auto", "analytic", "autograd")
+# Beyond any use, and before memory ends.
+MAX_LAYER = 100_000
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,21 @@ def _expect(expected: str, convert: Callable[[Any], T | None], accept: Callable[
         converted = convert(value)
         if converted is None or not accept(converted):
             raise ValueError(f"expected {expected}")
+        return converted
+
+    return BeforeValidator(validate)
+
+
+def _whole(low: int, high: int = MAX_INTEGER) -> BeforeValidator:
+    """Make a validator for whole numbers between two bounds, whose error names the one that is crossed."""
+
+    def validate(value: Any) -> int:
+        converted = integer(value)
+        beyond = isinstance(value, int) and not isinstance(value, bool) and value > high
+        if beyond or (converted or number(value) or 0) > high:
+            raise ValueError(f"expected a whole number of at most {high:,}")
+        if converted is None or converted < low:
+            raise ValueError(f"expected a whole number of at least {low}")
         return converted
 
     return BeforeValidator(validate)
@@ -84,13 +102,46 @@ def _class_specs(value: Any) -> tuple[ClassSpec, ...]:
     return tuple(specs)
 
 
-_Positive = Annotated[int, _expect("a whole number of at least 1", integer, lambda n: n >= 1)]
-_Count = Annotated[int, _expect("a whole number of at least 0", integer, lambda n: n >= 0)]
+def _env_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
+    if "render_mode" in kwargs:
+        raise ValueError("leave out render_mode; --render shows a window, and --video films")
+    return kwargs
+
+
+def _monitor_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
+    known = ("allow_early_resets", "reset_keywords", "info_keywords", "override_existing")
+    for key in kwargs:
+        if key not in known:
+            raise ValueError(f"{key!r} is none of {', '.join(known)}{did_you_mean(key, known)}")
+    return kwargs
+
+
+def _policy_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
+    net_arch = kwargs.get("net_arch")
+    if net_arch is not None:
+        networks = net_arch if isinstance(net_arch, Mapping) else {"pi": net_arch, "qf": net_arch}
+        if networks.keys() != {"pi", "qf"}:
+            raise ValueError("expected for net_arch a list of widths, or {pi: widths, qf: widths}")
+        for widths in networks.values():
+            fit = isinstance(widths, list | tuple) and all(type(n) is int and 1 <= n <= MAX_LAYER for n in widths)
+            if not fit:
+                raise ValueError(
+                    f"expected for net_arch widths of layers, whole numbers from 1 to {MAX_LAYER:,}, such as [64, 64]"
+                )
+    return canonical_names(kwargs)
+
+
+_Positive = Annotated[int, _whole(1)]
+_Count = Annotated[int, _whole(0)]
 _AboveZero = Annotated[float, _expect("a number above 0", number, lambda x: x > 0)]
 _AtLeastZero = Annotated[float, _expect("a number of at least 0", number, lambda x: x >= 0)]
 _Rate = Annotated[
     float | str,
-    _expect("a number above 0, or such as 'lin_7e-4'", number_or_linear, lambda value: magnitude(value) > 0),
+    _expect(
+        "a number above 0 and at most 10, or such as 'lin_7e-4'",
+        number_or_linear,
+        lambda value: 0 < magnitude(value) <= 10,
+    ),
 ]
 _Scale = Annotated[
     NoiseStd,
@@ -113,7 +164,7 @@ class Settings(BaseModel):
 
     :param n_timesteps: environment steps to train for, over all environments together
     :param policy: a policy of SB3, or ``"module.Class"``
-    :param n_envs: environments stepped side by side
+    :param n_envs: environments stepped side by side in one process, one after the other
     :param normalize: ``VecNormalize``'s arguments, or False; pass it the algorithm's ``gamma`` too, as rl_zoo3 does
     :param env_wrapper: wrappers around each environment, the first innermost
     :param vec_env_wrapper: wrappers around the vectorised environment
@@ -156,14 +207,14 @@ class Settings(BaseModel):
             lambda name: name in POLICIES or ("." in name and is_dotted_name(name)),
         ),
     ] = "MlpPolicy"
-    n_envs: _Positive = 1
+    n_envs: Annotated[int, _whole(1, 10_000)] = 1
     normalize: Annotated[dict[str, Any] | Literal[False], BeforeValidator(_normalize)] = False
     env_wrapper: _Classes = ()
     vec_env_wrapper: _Classes = ()
-    env_kwargs: _Kwargs = Field(default_factory=dict)
+    env_kwargs: Annotated[_Kwargs, AfterValidator(_env_kwargs)] = Field(default_factory=dict)
     frame_stack: _Positive | None = None
     callback: _Classes = ()
-    monitor_kwargs: _Kwargs = Field(default_factory=dict)
+    monitor_kwargs: Annotated[_Kwargs, AfterValidator(_monitor_kwargs)] = Field(default_factory=dict)
     noise_type: (
         Annotated[str, _expect("null or one of " + ", ".join(NOISE_TYPES), _string, lambda s: s in NOISE_TYPES)] | None
     ) = None
@@ -172,7 +223,7 @@ class Settings(BaseModel):
     critic_learning_rate: _Rate | None = None
     buffer_size: _Positive = 1_000_000
     learning_starts: _Count = 100
-    batch_size: _Positive = 256
+    batch_size: Annotated[int, _whole(1, 10_000_000)] = 256
     tau: Annotated[float, _expect("a number above 0 and at most 1", number, lambda x: 0 < x <= 1)] = 0.005
     gamma: Annotated[float, _expect("a number from 0 to 1", number, lambda x: 0 <= x <= 1)] = 0.99
     train_freq: Annotated[
@@ -187,7 +238,7 @@ class Settings(BaseModel):
         int,
         _expect("a whole number of at least 1, or -1 for one per collected step", integer, lambda n: n >= 1 or n == -1),
     ] = 1
-    policy_kwargs: Annotated[_Kwargs, AfterValidator(canonical_names)] = Field(default_factory=dict)
+    policy_kwargs: Annotated[_Kwargs, AfterValidator(_policy_kwargs)] = Field(default_factory=dict)
     replay_buffer_class: _Name | None = None
     replay_buffer_kwargs: _Kwargs = Field(default_factory=dict)
     optimize_memory_usage: Annotated[
@@ -197,7 +248,7 @@ class Settings(BaseModel):
     max_grad_norm: _AboveZero | None = None
     critic_weight_decay: _AtLeastZero | None = None
     output_init: _AboveZero | None = None
-    update: _Name = "auto"
+    update: Annotated[str, _expect("one of " + ", ".join(UPDATES), _string, lambda name: name in UPDATES)] = "auto"
     stats_window_size: _Positive = 100
 
 

@@ -1,9 +1,11 @@
 """How many threads torch computes with during a run."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.settings import Settings
 
 # Below this many multiplications in the largest product, handing out work costs more than a second core brings, and
@@ -18,8 +20,13 @@ def torch_threads(wanted: int | None, settings: Settings) -> Iterator[None]:
 
     :param wanted: how many; None takes one for small networks and leaves torch's choice for large ones
     :param settings: for the size of the products
+    :raises UsageError: if so many threads could only be in each other's way
     """
     import torch as th
+
+    most = 4 * (os.cpu_count() or 1)
+    if wanted is not None and not 1 <= wanted <= most:
+        raise UsageError(f"--threads {wanted} is out of range; from 1 to {most} make sense on this machine")
 
     before = th.get_num_threads()
     if wanted is None:

@@ -37,7 +37,7 @@ def train_command(
         int | None, typer.Option(min=1, help="Torch's threads; default: one for small networks, else torch's choice.")
     ] = None,
     n_envs: Annotated[
-        int | None, typer.Option(help="Environments stepped in one process; default: the config's.")
+        int | None, typer.Option(help="Environments stepped in turn in one process; default: the config's.")
     ] = None,
     eval_every: Annotated[
         int | None,
@@ -52,7 +52,9 @@ def train_command(
             "Default: cubic where the environment can be drawn quickly.",
         ),
     ] = None,
-    render: Annotated[bool, typer.Option("--render", help="Show the training in a window.")] = False,
+    render: Annotated[
+        bool, typer.Option("--render", help="Show the training in a window (one environment only).")
+    ] = False,
     start_from: Annotated[
         Path | None,
         path_option(

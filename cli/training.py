@@ -1,7 +1,6 @@
 """Train, as a plain function: ``ddpg train`` without the command line."""
 
 import shlex
-import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from sb3_ddpg_custom.checkpoint import Checkpoint, CheckpointError, read_checkpoint, replacing
+from sb3_ddpg_custom.checkpoint import Checkpoint, CheckpointError, read_checkpoint
 from sb3_ddpg_custom.cli.config import Resolved, resolve, to_yaml
 from sb3_ddpg_custom.cli.environments import can_render, check_trainable, import_modules, registered_ids
 from sb3_ddpg_custom.cli.errors import UsageError
@@ -94,8 +93,6 @@ def train(request: TrainRequest, console: Console) -> TrainResult:
     folder = create_run_folder(request.out, resolved.env_id, request.name)
     eval_every = request.eval_every or max(resolved.settings.n_timesteps // 10, 1)
     config = to_yaml(resolved, run=_facts(request, resolved, seed, folder, eval_every))
-    with replacing(folder / "config.yml") as file:
-        file.write(config.encode())
     plan = Plan(
         resolved=resolved,
         seed=seed,
@@ -109,17 +106,16 @@ def train(request: TrainRequest, console: Console) -> TrainResult:
         render=request.render,
         start_from=start_from,
     )
-    try:
-        return run(plan, console)
-    except UsageError:
-        # Only the whole model can tell whether, say, --from fits. Nothing was trained: do not leave half a run behind.
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    return run(plan, console)
 
 
 def _choose_video(request: TrainRequest, resolved: Resolved, console: Console) -> EpisodeSchedule:
     """Record what was asked for; where nothing was asked, the cubic schedule if the env can be drawn quickly here."""
     if request.render:
+        if resolved.settings.n_envs > 1:
+            raise UsageError(
+                f"--render shows one env, but n_envs is {resolved.settings.n_envs}; leave it out, or add --n-envs 1"
+            )
         if request.video not in (None, "none"):
             raise UsageError("--render shows the env in a window, so it cannot be filmed too; leave out --video")
         problem = can_render(resolved.env_id, resolved.settings, "human")
@@ -161,6 +157,9 @@ def _facts(request: TrainRequest, resolved: Resolved, seed: int, folder: Path, e
         str(request.eval_episodes),
     ]
     repeat += ["--device", request.device] if request.device != "auto" else []
+    repeat += ["--threads", str(request.threads)] if request.threads is not None else []
+    repeat += ["--video", str(request.video)] if request.video is not None else []
+    repeat += ["--render"] if request.render else []
     repeat += ["--from", str(request.start_from)] if request.start_from is not None else []
     return {
         "seed": seed,

@@ -95,11 +95,11 @@ class EpisodeBias(EpisodeScaledActionNoise):
     >>> push()
     array([0.1], dtype=float32)
 
-    :param action_dim: number of action components
+    :param action_dim: number of action components, or the action space's shape
     :param bias: push during the first episode
     """
 
-    def __init__(self, action_dim: int, bias: float = 1.0) -> None:
+    def __init__(self, action_dim: int | tuple[int, ...], bias: float = 1.0) -> None:
         super().__init__(_Constant(np.full(action_dim, bias, dtype=np.float32)))
 
 
@@ -153,10 +153,11 @@ class PerEnvActionNoise(VectorizedActionNoise):
     def __call__(self) -> NDArray[np.floating]:
         """Draw for each env.
 
-        :return: (n_envs, action_dim)
+        :return: (n_envs, *shape of an action)
         """
         noise: NDArray[np.floating] = super().__call__()
-        return np.asarray(self.scales[:, None] * noise, dtype=noise.dtype)
+        scales = self.scales.reshape(-1, *[1] * (noise.ndim - 1))
+        return np.asarray(scales * noise, dtype=noise.dtype)
 
     def for_envs(self, n_envs: int) -> "PerEnvActionNoise":
         """Spread the same range over another number of envs."""

@@ -94,13 +94,13 @@ def noise_problem(noise_type: str | None, noise_std: NoiseStd | None, n_envs: in
 
 
 def build_action_noise(
-    noise_type: str | None, noise_std: NoiseStd | None, *, action_dim: int, n_envs: int
+    noise_type: str | None, noise_std: NoiseStd | None, *, action_shape: tuple[int, ...], n_envs: int
 ) -> "ActionNoise | None":
     """Make the exploration noise, which is added to actions in the normalised [-1, 1] space.
 
     :param noise_type: one of ``NOISE_TYPES``, or None
     :param noise_std: its scale, see :func:`read_noise_std`
-    :param action_dim: number of action components
+    :param action_shape: the action space's shape, which the noise of one env has too
     :param n_envs: envs side by side
     :return: the noise for one env, or for all where each has its own scale; None where nothing is added to actions
     :raises ValueError: where these do not go together
@@ -122,7 +122,7 @@ def build_action_noise(
     )
 
     scale = 1.0 if isinstance(noise_std, tuple) else magnitude(noise_std)
-    mean, sigma = np.zeros(action_dim), np.full(action_dim, scale)
+    mean, sigma = np.zeros(action_shape), np.full(action_shape, scale)
     noise: ActionNoise
     match noise_type:
         case "normal":
@@ -133,7 +133,7 @@ def build_action_noise(
         case "normal-per-episode":
             noise = EpisodeScaledActionNoise(NormalActionNoise(mean, sigma))
         case "bias-per-episode":
-            noise = EpisodeBias(action_dim, bias=scale)
+            noise = EpisodeBias(action_shape, bias=scale)
         case unknown:
             raise ValueError(f"noise_type is '{unknown}'; write null or one of {', '.join(NOISE_TYPES)}")
     if isinstance(noise_std, tuple):

@@ -100,7 +100,7 @@ def _with_our_noise(original: Callable[..., Hyperparams]) -> Callable[..., Hyper
         # rl_zoo3's own sets this too, for its search of hyper-parameters.
         self.n_actions = env.action_space.shape[0]
         rest = {key: value for key, value in hyperparams.items() if key not in ("noise_type", "noise_std")}
-        action_noise = build_action_noise(kind, std, action_dim=self.n_actions, n_envs=self.n_envs)
+        action_noise = build_action_noise(kind, std, action_shape=env.action_space.shape, n_envs=self.n_envs)
         return {**rest, "action_noise": action_noise, "parameter_noise": build_parameter_noise(kind, std)}
 
     return preprocess_action_noise

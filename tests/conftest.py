@@ -111,6 +111,6 @@ def pendulum_run(
     out = tmp_path_factory.mktemp("runs")
     printed = ddpg(
         *("train", "pendulum", "--steps", 600, "--eval-every", 300, "--eval-episodes", 2, "--seed", 7),
-        *("--out", out, *SMALL),
+        *("--out", out, "--video", "cubic", *SMALL),
     )
     return out / "Pendulum-v1" / "1", printed

@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -13,12 +14,13 @@ import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
 
-from sb3_ddpg_custom.checkpoint import read_checkpoint
+from sb3_ddpg_custom.checkpoint import read_checkpoint, save_checkpoint
 from sb3_ddpg_custom.cli.app import main
 from sb3_ddpg_custom.cli.episodes import play
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.wrappers import load_statistics
 
+CALLBACKS = "stable_baselines3.common.callbacks"
 Ddpg = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -40,7 +42,7 @@ def refused(ddpg: Ddpg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
         assert printed.stdout == ""
         assert printed.stderr.startswith("ddpg: ")
         assert printed.stderr.count("\n") == 1
-        assert [path for path in here.rglob("*") if not path.is_dir()] == []
+        assert [path for path in here.rglob("*") if not path.is_dir() or path.name == "1"] == []
         return printed.stderr
 
     return call
@@ -77,9 +79,46 @@ def refused(ddpg: Ddpg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
         (["pendulum", "--set", "env_wrapper={gymnasium.wrappers.ClipAction: {nope: 5}}"], ["ClipAction", "'nope'"]),
         (["pendulum", "--set", "callback=no_such_module.Callback"], ["callback", "no_such_module"]),
         (["pendulum", "--set", "policy=no_such_module.Policy"], ["policy", "no_such_module"]),
+        (["pendulum", "--import", ""], ["--import ''"]),
+        (["pendulum", "--import", ".."], ["--import .."]),
+        (["pendulum", "--video=none", "--threads", "100000"], ["--threads 100000 is out of range"]),
+        (["pendulum", "--render", "--n-envs", "2"], ["--render", "n_envs is 2"]),
+        (["Tiny-v0", "--video=none", "--set", "policy_kwargs.nope=1"], ["policy_kwargs.nope is no argument"]),
+        (["Tiny-v0", "--video=none", "--set", "policy=CnnPolicy"], ["policy is CnnPolicy", "policy=MlpPolicy"]),
+        (
+            ["Tiny-v0", "--video=none", "--set", "policy=MultiInputPolicy"],
+            ["policy is MultiInputPolicy", "policy=MlpPolicy"],
+        ),
+        (["Tiny-v0", "--video=none", "--set", "replay_buffer_class=HerReplayBuffer"], ["replay_buffer_class", "goals"]),
+        (
+            ["Tiny-v0", "--video=none", "--set", "replay_buffer_kwargs.nope=1"],
+            ["replay_buffer_kwargs.nope is no argument"],
+        ),
+        (
+            ["Tiny-v0", "--video=none", "--set", "replay_buffer_kwargs.priority_exponent=-1"],
+            ["replay_buffer_kwargs", "at least 0"],
+        ),
+        (["Tiny-v0", "--video=none", "--set", f"callback={CALLBACKS}.CheckpointCallback"], ["callback", "save_freq"]),
+        (["Tiny-v0", "--video=none", "--set", "callback=pathlib.Path"], ["callback pathlib.Path is no callback"]),
+        (["Tiny-v0", "--video=none", "--set", "buffer_size=1e15"], ["buffer_size is 1000000000000000", "lower it"]),
+        (
+            [
+                "Tiny-v0",
+                "--video=none",
+                "--set",
+                "policy_kwargs.optimizer_class=Adam",
+                "--set",
+                "policy_kwargs.optimizer_kwargs.lr_=1",
+            ],
+            ["policy_kwargs", "lr_"],
+        ),
+        (
+            ["Tiny-v0", "--video=none", "--set", "update=analytic", "--set", "policy_kwargs.optimizer_class=SGD"],
+            ["update='analytic'"],
+        ),
         (["pendulum", "--set", "env_kwargs.gravity=3"], ["Pendulum-v1 refuses", "gravity"]),
         (["no_such_module:Env-v0"], ["no_such_module"]),
-        (["Tiny-v0", "--set", "env_kwargs.bound=.inf"], ["unbounded", "finite"]),
+        (["Tiny-v0", "--video=none", "--set", "env_kwargs.bound=.inf"], ["unbounded", "finite"]),
         (["Tiny-v0", "--video", "cubic"], ["--video: Tiny-v0 cannot draw images", "--video none"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and value[0] in ("pendulum", "Tiny-v0") else None,
@@ -333,3 +372,154 @@ def test_hostile_configs_in_a_checkpoint(refused: Callable[..., str], tiny_run: 
             for name, content in {**members, "data": data}.items():
                 archive.writestr(name, content)
         assert "odd.zip" in refused("evaluate", "--checkpoint", path)
+
+
+class Odd(gym.Env[Any, Any]):
+    """Any spaces, for a training that must not begin, or that has to cope."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012 (Gymnasium's declaration)
+
+    def __init__(self, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> None:
+        self.observation_space, self.action_space = observation_space, action_space
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert np.shape(action) == self.action_space.shape
+        return self.observation_space.sample(), 0.0, False, False, {}
+
+
+def box(*shape: int, low: Any = -1, dtype: Any = np.float32) -> gym.spaces.Box:
+    return gym.spaces.Box(np.broadcast_to(low, shape).astype(dtype), np.ones(shape, dtype), shape, dtype)
+
+
+@pytest.fixture
+def odd(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Register ``Odd-v0`` with the given spaces, for one test."""
+
+    def register(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> None:
+        spec = gym.envs.registration.EnvSpec(
+            "Odd-v0",
+            entry_point=lambda **_: Odd(observation_space, action_space),
+            max_episode_steps=10,
+            disable_env_checker=True,
+        )
+        monkeypatch.setitem(gym.registry, "Odd-v0", spec)
+
+    return register
+
+
+DICT = gym.spaces.Dict({"a": box(2), "b": gym.spaces.Discrete(3)})
+
+
+@pytest.mark.parametrize(
+    ("observations", "actions", "settings", "parts"),
+    [
+        (box(2), box(2, low=[1, -1]), [], ["without room between low and high"]),
+        (box(2), box(0), [], ["actions of shape (0,)"]),
+        (box(2), box(), [], ["actions of shape ()"]),
+        (box(2), box(2, dtype=np.int64), [], ["type int64", "float32"]),
+        (box(), box(1), [], ["observations of shape ()"]),
+        (box(0), box(1), [], ["observations of shape (0,)"]),
+        (gym.spaces.Dict({}), box(1), [], ["without parts"]),
+        (gym.spaces.MultiDiscrete(np.full((2, 2), 3)), box(1), [], ["MultiDiscrete in one dimension"]),
+        (DICT, box(1), [], ["--set policy=MultiInputPolicy"]),
+        (DICT, box(1), ["policy=MultiInputPolicy", "normalize=true"], ["normalize.norm_obs_keys"]),
+        (DICT, box(1), ["policy=MultiInputPolicy", "update=analytic"], ["update='analytic'"]),
+    ],
+)
+def test_spaces_that_cannot_be_trained_on(
+    refused: Callable[..., str],
+    odd: Callable[..., None],
+    observations: gym.Space[Any],
+    actions: gym.Space[Any],
+    settings: list[str],
+    parts: list[str],
+) -> None:
+    odd(observations, actions)
+    error = refused("train", "Odd-v0", "--video=none", *(f"--set={setting}" for setting in settings))
+    assert [part for part in parts if part not in error] == []
+
+
+@pytest.mark.parametrize("noise_type", ["normal", "adaptive-param"])
+def test_actions_of_two_dimensions(
+    ddpg: Ddpg, small: tuple[str, ...], odd: Callable[..., None], tmp_path: Path, noise_type: str
+) -> None:
+    odd(box(2), box(2, 3))
+    ddpg("train", "Odd-v0", "--out", tmp_path, *small, f"--set=noise_type={noise_type}", "--set=noise_std=0.1")
+    assert (tmp_path / "Odd-v0" / "1" / "final.zip").exists()
+
+
+def test_a_module_that_fails(refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "needs_a_display.py").write_text("raise RuntimeError('no display')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "--import needs_a_display: RuntimeError: no display" in refused(
+        "train", "pendulum", "--import", "needs_a_display"
+    )
+
+
+def test_from_with_normalisation_on_one_side_only(
+    ddpg: Ddpg, small: tuple[str, ...], refused: Callable[..., str], tiny_run: Path, tmp_path: Path
+) -> None:
+    again = ("train", "Tiny-v0", "--video=none", *small)
+    assert "--set normalize=false" in refused(*again, "--from", tiny_run, "--set", "normalize=true")
+    ddpg(*again, "--out", tmp_path / "normalised", "--set", "normalize=true")
+    start = tmp_path / "normalised" / "Tiny-v0" / "1"
+    assert "--set normalize=true" in refused(*again, "--from", start)
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
+    """Let no checkpoint of the training be written after the first so many."""
+    from sb3_ddpg_custom.cli import run
+
+    written: list[Path] = []
+
+    def save(model: Any, path: Path, **kwargs: Any) -> None:
+        if len(written) >= after:
+            raise OSError(28, "No space left on device")
+        written.append(path)
+        save_checkpoint(model, path, **kwargs)
+
+    monkeypatch.setattr(run, "save_checkpoint", save)
+
+
+def test_a_full_disk_at_the_end(
+    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_disk(monkeypatch, after=0)
+    error = ddpg("train", "Tiny-v0", "--out", tmp_path, *small, code=1).stderr.splitlines()[-1]
+    assert error.startswith("ddpg: training ended at step 100, but ")
+    assert "No space left on device" in error
+    assert error.endswith(f"an earlier model is in {tmp_path / 'Tiny-v0' / '1' / 'best.zip'}")
+
+
+def test_a_full_disk_does_not_hide_what_went_wrong_before(
+    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_disk(monkeypatch, after=0)
+    settings = ("--set=env_kwargs.bad=reward", "--set=env_kwargs.bad_from=30")
+    error = ddpg("train", "Tiny-v0", "--out", tmp_path, *small, *settings, code=1).stderr.splitlines()[-1]
+    assert error.startswith("ddpg: training stopped at step 29: step 30: the reward is nan")
+    assert "No space left on device" in error
+    assert error.endswith("no model was saved")
+    assert (tmp_path / "Tiny-v0" / "1" / "rewards.npz").exists()
+
+
+def test_signals_do_what_they_always_do_while_the_model_is_built(
+    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(*_: Any, **__: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("sb3_ddpg_custom.cli.run.build_model", build)
+    ddpg("train", "Tiny-v0", "--out", tmp_path, *small, code=130)
+    assert list((tmp_path / "Tiny-v0").iterdir()) == []
+
+
+def test_a_failure_before_the_first_step_leaves_no_folder(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path) -> None:
+    settings = ("--set=env_kwargs.bad=reward", "--set=env_kwargs.bad_from=1")
+    error = ddpg("train", "Tiny-v0", "--out", tmp_path, *small, *settings, code=1).stderr.splitlines()[-1]
+    assert error.startswith("ddpg: training failed at its first step: step 1: the reward is nan")
+    assert list((tmp_path / "Tiny-v0").iterdir()) == []

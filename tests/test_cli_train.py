@@ -444,3 +444,19 @@ def test_a_signal_that_the_parent_ignores_stays_ignored() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("video", [(), ("--video", "1")])
+def test_one_of_two_environments_is_filmed(
+    ddpg: Ddpg, tmp_path: Path, video: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SB3 wants the same render mode in all envs, which used to end this training before it began."""
+    monkeypatch.setattr(training, "_SLOW_FRAME_SECONDS", 60.0)  # a busy machine draws slowly
+    options = ("--steps=60", "--eval-episodes=1", "--eval-every=60", f"--out={tmp_path}", "--threads=1")
+    ddpg("train", "pendulum", "--n-envs", 2, *options, *video)
+    folder = tmp_path / "Pendulum-v1" / "1"
+    assert [path.name for path in (folder / "videos").iterdir()] == ["episode-000000.mp4"]
+    words = shlex.split(yaml.safe_load((folder / "config.yml").read_text())["run"]["repeat_with"])
+    assert words[words.index("--threads") + 1] == "1"
+    assert words[words.index("--video") + 1 :][:1] == list(video[1:]) if video else "--video" not in words
+    assert "--render" not in words

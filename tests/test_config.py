@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import example, given, settings
@@ -268,10 +269,10 @@ def test_a_small_file_that_unfolds_to_millions_of_values(tmp_path: Path) -> None
         ("tau=0", "--set tau is 0; expected a number above 0 and at most 1"),
         ("batch_size=0", "expected a whole number of at least 1"),
         ("learning_starts=-1", "expected a whole number of at least 0"),
-        ("learning_rate=-1", "expected a number above 0, or such as 'lin_7e-4'"),
-        ("learning_rate=lin_x", "expected a number above 0, or such as 'lin_7e-4'"),
-        ("learning_rate=lin_0", "expected a number above 0, or such as 'lin_7e-4'"),
-        ("learning_rate=exp_1", "expected a number above 0, or such as 'lin_7e-4'"),
+        ("learning_rate=-1", "expected a number above 0 and at most 10, or such as 'lin_7e-4'"),
+        ("learning_rate=lin_x", "expected a number above 0 and at most 10, or such as 'lin_7e-4'"),
+        ("learning_rate=lin_0", "expected a number above 0 and at most 10, or such as 'lin_7e-4'"),
+        ("learning_rate=exp_1", "expected a number above 0 and at most 10, or such as 'lin_7e-4'"),
         ("noise_std=-0.1", "expected a number of at least 0"),
         ("noise_type=gaussian", "expected null or one of normal, ornstein-uhlenbeck"),
         ("gradient_steps=0", "expected a whole number of at least 1, or -1"),
@@ -289,10 +290,20 @@ def test_a_small_file_that_unfolds_to_millions_of_values(tmp_path: Path) -> None
         ("policy_kwargs=dict(", "expected a mapping"),
         ("policy_kwargs=5", "expected a mapping"),
         ("policy_kwargs.net_arch.pi=[1]", "expected a mapping under 'net_arch' to reach into"),
-        ("noise_type=null", "noise_std is 0.1 without noise_type"),
+        ("learning_rate=11", "at most 10"),
+        ("n_envs=10001", "expected a whole number of at most 10,000"),
+        ("batch_size=1e8", "expected a whole number of at most 10,000,000"),
+        ("n_timesteps=99999999999999999999999", "at most 9,223,372,036,854,775,807"),
+        ("update=foo", "expected one of auto, analytic, autograd"),
+        ("policy_kwargs.net_arch=[-3]", "net_arch widths of layers, whole numbers from 1 to 100,000"),
+        ("policy_kwargs.net_arch=[0]", "net_arch widths"),
+        ("policy_kwargs.net_arch=[100000000000]", "net_arch widths"),
+        ("policy_kwargs.net_arch={pi: [8]}", "expected for net_arch a list of widths"),
+        ("monitor_kwargs.filename=x", "'filename' is none of allow_early_resets"),
+        ("env_kwargs.render_mode=human", "--render shows a window, and --video films"),
         ("noise_std=null", "noise_type is 'normal' without noise_std"),
         ("max_grad_norm=0", "expected a number above 0"),
-        ("update=5", "expected a name"),
+        ("update=5", "update is 5; expected one of auto"),
     ],
 )
 def test_bad_overrides(base: Path, override: str, message: str) -> None:
@@ -348,7 +359,8 @@ KWARGS = st.dictionaries(st.text(max_size=8), DATA, max_size=3)
 NAMES = st.sampled_from(["a.B", "gymnasium.wrappers.TimeLimit", "x.y.Z"])
 SPECS = st.none() | NAMES | st.lists(NAMES | st.builds(lambda name, kwargs: {name: kwargs}, NAMES, KWARGS), max_size=2)
 POSITIVE = st.floats(0, 1e6, exclude_min=True)
-RATES = POSITIVE | st.builds("lin_{}".format, POSITIVE)
+STEP_SIZES = st.floats(0, 10, exclude_min=True)
+RATES = STEP_SIZES | st.builds("lin_{}".format, STEP_SIZES)
 CLASS_NAMES = {
     "activation_fn": st.sampled_from(["ReLU", "nn.Tanh", "torch.nn.ELU", "no name", "None"]) | st.none(),
     "optimizer_class": st.sampled_from(["th.optim.AdamW", "Adam"]),
@@ -493,7 +505,7 @@ def noise_settings(noise_type: str | None, noise_std: Any, n_envs: int = 1) -> S
     ],
 )
 def test_noise(noise_type: str, noise_std: float | str, expected: str) -> None:
-    noise = build_action_noise(noise_settings(noise_type, noise_std), action_dim=2)
+    noise = build_action_noise(noise_settings(noise_type, noise_std), action_shape=(2,))
     assert repr(noise) == expected
     assert noise is not None
     assert noise().shape == (2,)
@@ -507,13 +519,13 @@ def test_noise(noise_type: str, noise_std: float | str, expected: str) -> None:
     ],
 )
 def test_a_range_is_spread_over_the_envs(noise_type: str, base: str) -> None:
-    noise = build_action_noise(noise_settings(noise_type, [0.05, "4e-1"], n_envs=4), action_dim=2)
+    noise = build_action_noise(noise_settings(noise_type, [0.05, "4e-1"], n_envs=4), action_shape=(2,))
     assert repr(noise) == f"PerEnvActionNoise({base}, n_envs=4, low=0.05, high=0.4)"
 
 
 def test_adaptive_noise_is_on_weights_not_on_actions() -> None:
     settings = noise_settings("adaptive-param", 0.3)
-    assert build_action_noise(settings, action_dim=2) is None
+    assert build_action_noise(settings, action_shape=(2,)) is None
     noise = build_parameter_noise(settings)
     assert repr(noise) == "ParameterNoise(0.3, std=0.3, adaptation=1.01, adapt_every_steps=50)"
     assert build_parameter_noise(noise_settings("normal", 0.3)) is None
@@ -556,11 +568,11 @@ def test_a_range_reads_back_as_it_was_written(base: Path, tmp_path: Path) -> Non
 
 
 def test_no_noise_and_half_a_noise() -> None:
-    assert build_action_noise(noise_settings(None, None), action_dim=2) is None
+    assert build_action_noise(noise_settings(None, None), action_shape=(2,)) is None
     with pytest.raises(UsageError, match="set noise_std too"):
-        build_action_noise(noise_settings("normal", None), action_dim=2)
+        build_action_noise(noise_settings("normal", None), action_shape=(2,))
     with pytest.raises(UsageError, match="noise_std=null"):
-        build_action_noise(noise_settings(None, 0.1), action_dim=2)
+        build_action_noise(noise_settings(None, 0.1), action_shape=(2,))
 
 
 def test_schedule() -> None:
@@ -568,3 +580,26 @@ def test_schedule() -> None:
     schedule = build_schedule("lin_8e-4")
     assert callable(schedule)
     assert [schedule(1.0), schedule(0.5), schedule(0.0)] == pytest.approx([8e-4, 4e-4, 0.0])
+
+
+def test_no_noise_needs_one_override_only() -> None:
+    """The file's noise_std used to have to be taken back too."""
+    settings = resolved(overrides=["noise_type=null"]).settings
+    assert (settings.noise_type, settings.noise_std) == (None, None)
+    with pytest.raises(UsageError, match=r"noise_std is 0\.2 without noise_type"):
+        resolved(overrides=["noise_type=null", "noise_std=0.2"])
+
+
+@pytest.mark.parametrize("noise_type", ["normal", "ornstein-uhlenbeck", "normal-per-episode", "bias-per-episode"])
+def test_noise_has_the_shape_of_an_action(noise_type: str) -> None:
+    noise = build_action_noise(noise_settings(noise_type, 0.5), action_shape=(2, 3))
+    assert noise is not None
+    assert noise().shape == (2, 3)
+
+
+def test_a_range_of_noise_over_envs_has_the_shape_of_their_actions() -> None:
+    noise = build_action_noise(noise_settings("normal", [0.001, 1000], n_envs=4), action_shape=(2, 3))
+    assert noise is not None
+    sizes = np.abs(noise()).mean(axis=(1, 2))
+    assert noise().shape == (4, 2, 3)
+    assert sizes.tolist() == sorted(sizes.tolist())

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch as th
 
+from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.settings import Settings
 from sb3_ddpg_custom.cli.threads import largest_product, torch_threads
 
@@ -37,3 +38,12 @@ def test_threads_are_set_inside_the_block_and_given_back(wanted: int | None, net
         assert th.get_num_threads() == 2
     finally:
         th.set_num_threads(before)
+
+
+@pytest.mark.parametrize("wanted", [0, 1_000_000])
+def test_threads_out_of_range(wanted: int) -> None:
+    with (
+        pytest.raises(UsageError, match=f"--threads {wanted} is out of range"),
+        torch_threads(wanted, Settings(n_timesteps=1)),
+    ):
+        pass

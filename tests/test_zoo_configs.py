@@ -84,9 +84,7 @@ def test_a_model_is_built_and_the_settings_stay(alias: str) -> None:
         "learning_rate": build_schedule(settings.learning_rate),
         "buffer_size": 1000,
     }
-    model = DDPG(
-        env=env, device="cpu", action_noise=build_action_noise(settings, env.action_space.shape[0]), **arguments
-    )
+    model = DDPG(env=env, device="cpu", action_noise=build_action_noise(settings, env.action_space.shape), **arguments)
     env.close()
     assert model.gamma == settings.gamma
     assert model.batch_size == settings.batch_size
