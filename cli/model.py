@@ -73,7 +73,7 @@ def build_model(settings: Settings, env: "VecEnv", *, seed: int, device: str) ->
         raise UsageError(f"no model can be built with {_named(settings)}: {reason}") from error
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """Shorten what an error says to the first line, without a full stop.
 
     :param error: anybody's

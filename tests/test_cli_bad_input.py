@@ -123,7 +123,10 @@ def refused(ddpg: Ddpg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and value[0] in ("pendulum", "Tiny-v0") else None,
 )
-def test_train_refuses(refused: Callable[..., str], arguments: list[str], parts: list[str]) -> None:
+def test_train_refuses(
+    refused: Callable[..., str], arguments: list[str], parts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPLAY", ":99")  # for --render; nothing is shown
     error = refused("train", *arguments)
     assert [part for part in parts if part not in error] == []
 
@@ -501,7 +504,7 @@ def test_a_full_disk_does_not_hide_what_went_wrong_before(
     full_disk(monkeypatch, after=0)
     settings = ("--set=env_kwargs.bad=reward", "--set=env_kwargs.bad_from=30")
     error = ddpg("train", "Tiny-v0", "--out", tmp_path, *small, *settings, code=1).stderr.splitlines()[-1]
-    assert error.startswith("ddpg: training stopped at step 29: step 30: the reward is nan")
+    assert error.startswith("ddpg: training stopped at step 29: the reward is nan in the env's step 30")
     assert "No space left on device" in error
     assert error.endswith("no model was saved")
     assert (tmp_path / "Tiny-v0" / "1" / "rewards.npz").exists()
@@ -521,5 +524,5 @@ def test_signals_do_what_they_always_do_while_the_model_is_built(
 def test_a_failure_before_the_first_step_leaves_no_folder(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path) -> None:
     settings = ("--set=env_kwargs.bad=reward", "--set=env_kwargs.bad_from=1")
     error = ddpg("train", "Tiny-v0", "--out", tmp_path, *small, *settings, code=1).stderr.splitlines()[-1]
-    assert error.startswith("ddpg: training failed at its first step: step 1: the reward is nan")
+    assert error.startswith("ddpg: training failed at its first step: the reward is nan in the env's step 1")
     assert list((tmp_path / "Tiny-v0").iterdir()) == []
