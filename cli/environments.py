@@ -1,7 +1,6 @@
 """From an environment id and settings to envs that can be trained on, or one sentence that says why not."""
 
 import importlib
-import re
 import timeit
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -10,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
-import numpy as np
 from gymnasium import error as gym_error
-from gymnasium import spaces
 
 from sb3_ddpg_custom.cli.classes import import_class
-from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.errors import UsageError, one_line
 from sb3_ddpg_custom.cli.settings import ClassSpec, Settings
+from sb3_ddpg_custom.cli.spaces import check_spaces
 from sb3_ddpg_custom.wrappers import StatsMonitor, VideoMonitor
 from sb3_ddpg_custom.wrappers.finite_guard import FiniteGuard
 from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
@@ -38,7 +36,7 @@ def import_modules(names: Sequence[str]) -> None:
         try:
             importlib.import_module(name)
         except Exception as error:  # a module may raise anything while it is imported
-            problem = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {_one_line(error)}"
+            problem = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {one_line(error)}"
             shown = name if name.strip() else repr(name)
             raise UsageError(f"--import {shown}: {problem}; name a module that Python finds here") from error
 
@@ -70,13 +68,13 @@ def make_env(env_id: str, settings: Settings, render_mode: str | None = None) ->
     except (gym_error.DependencyNotInstalled, ImportError) as error:
         extra = needed_extra(env_id)
         remedy = f'pip install "sb3-ddpg-custom[{extra}]"' if extra else "install the package that it needs"
-        raise UsageError(f"{env_id} needs a package that is missing ({_one_line(error)}); {remedy}") from error
+        raise UsageError(f"{env_id} needs a package that is missing ({one_line(error)}); {remedy}") from error
     except gym_error.UnregisteredEnv as error:
-        raise UsageError(f"{env_id} is not registered: {_one_line(error)}; does its package want --import?") from error
+        raise UsageError(f"{env_id} is not registered: {one_line(error)}; does its package want --import?") from error
     except TypeError as error:
-        raise UsageError(f"{env_id} refuses its env_kwargs {dict(settings.env_kwargs)}: {_one_line(error)}") from error
+        raise UsageError(f"{env_id} refuses its env_kwargs {dict(settings.env_kwargs)}: {one_line(error)}") from error
     except Exception as error:  # an env may raise anything while it is made
-        reason = f"{type(error).__name__}: {_one_line(error)}"
+        reason = f"{type(error).__name__}: {one_line(error)}"
         raise UsageError(
             f"{env_id} cannot be made with env_kwargs {dict(settings.env_kwargs)} ({reason}); correct them, or the env"
         ) from error
@@ -91,57 +89,9 @@ def check_trainable(env_id: str, settings: Settings) -> None:
     """
     env = make_env(env_id, settings)
     try:
-        _check_spaces(env_id, _wrap(env, settings.env_wrapper, "env_wrapper"))
+        check_spaces(env_id, _wrap(env, settings.env_wrapper, "env_wrapper"))
     finally:
         env.close()
-
-
-def _check_spaces(env_id: str, env: gym.Env[Any, Any]) -> None:
-    space = env.action_space
-    if not isinstance(space, spaces.Box):
-        raise UsageError(
-            f"{env_id} has the action space {space}, but DDPG needs a Box of continuous actions; "
-            "for discrete actions take an algorithm such as SB3's DQN"
-        )
-    if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
-        raise UsageError(
-            f"{env_id} has unbounded actions ({space}), but DDPG's tanh needs finite bounds; "
-            "give the environment's action space a finite low and high, or name an env_wrapper that does"
-        )
-    if not space.shape or 0 in space.shape:
-        raise UsageError(
-            f"{env_id} has actions of shape {space.shape}, but DDPG needs at least one component in at least one "
-            "dimension; give the action space such a shape, or name an env_wrapper that does"
-        )
-    if not np.issubdtype(space.dtype, np.floating):
-        raise UsageError(
-            f"{env_id} has actions of type {space.dtype}, but DDPG acts in floats; "
-            "give the action space the type float32, or name an env_wrapper that does"
-        )
-    if not (space.low < space.high).all():
-        raise UsageError(
-            f"{env_id} has action components without room between low and high ({space}); "
-            "leave them out with an env_wrapper"
-        )
-    observed = env.observation_space
-    parts = observed.spaces if isinstance(observed, spaces.Dict) else {"": observed}
-    if not parts:
-        raise UsageError(f"{env_id} has an observation space without parts; add what the agent may see")
-    for part in parts.values():
-        if isinstance(part, spaces.Box) and (not part.shape or 0 in part.shape):
-            raise UsageError(
-                f"{env_id} has observations of shape {part.shape}, which hold nothing that SB3's policies can read; "
-                "give the space a shape such as (1,), or name an env_wrapper that does"
-            )
-        if isinstance(part, spaces.MultiDiscrete) and part.nvec.ndim != 1:
-            raise UsageError(
-                f"{env_id} has observations in {_one_line(part)}, but SB3 takes MultiDiscrete in one dimension only; "
-                "flatten them with env_wrapper"
-            )
-        if not isinstance(part, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
-            raise UsageError(
-                f"{env_id} has observations in {part}, for which SB3 has no policy; flatten them with env_wrapper"
-            )
 
 
 def can_render(
@@ -170,7 +120,7 @@ def can_render(
         finally:
             env.close()
     except Exception as error:  # any renderer, any driver
-        return f"{env_id} cannot draw here: {_one_line(error)}"
+        return f"{env_id} cannot draw here: {one_line(error)}"
     if slow_seconds is not None and seconds > slow_seconds:
         return f"drawing a frame of {env_id} takes {1000 * seconds:.0f} ms here"
     return None
@@ -260,7 +210,7 @@ def normalizer(settings: Settings, *, training: bool) -> "Callable[[VecEnv], Vec
             return VecNormalize(env, **kwargs)
         except (TypeError, ValueError, AssertionError) as error:
             raise UsageError(
-                f"normalize does not fit observations in {_one_line(env.observation_space)} ({_one_line(error)}); "
+                f"normalize does not fit observations in {one_line(env.observation_space)} ({one_line(error)}); "
                 "name the parts that are a Box in normalize.norm_obs_keys, or set normalize=false"
             ) from error
 
@@ -308,7 +258,7 @@ def _wrap(env: Any, specs: Sequence[ClassSpec], key: str) -> Any:
         try:
             env = wrapper(env, **spec.kwargs)
         except (TypeError, ValueError, AssertionError) as error:
-            reason = _one_line(error) or type(error).__name__
+            reason = one_line(error) or type(error).__name__
             raise UsageError(f"{key} {spec.name} cannot be put around the environment: {reason}") from error
     return env
 
@@ -332,7 +282,3 @@ def _vectorise(
         env = normalize(env)
     # Images go channel-first, as every SB3 algorithm does with its own env.
     return OffPolicyAlgorithm._wrap_env(env)
-
-
-def _one_line(error: object) -> str:
-    return re.sub(r"\s+", " ", str(error)).strip().rstrip(".")

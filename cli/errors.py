@@ -10,3 +10,11 @@ class UsageError(Exception):
 
 class RunError(Exception):
     """A sound request failed while it ran (exit code 1)."""
+
+
+def one_line(error: object) -> str:
+    """Bring what an error says into one line of at most 300 characters, without a full stop.
+
+    :param error: anybody's
+    """
+    return " ".join(str(error).split())[:300].rstrip(".")

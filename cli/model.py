@@ -8,7 +8,7 @@ from gymnasium import spaces
 
 from sb3_ddpg_custom.cli.classes import build_policy_kwargs, build_replay_buffer_class, import_class
 from sb3_ddpg_custom.cli.config_text import did_you_mean
-from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.errors import UsageError, one_line
 from sb3_ddpg_custom.cli.noise import build_action_noise, build_parameter_noise, build_schedule
 from sb3_ddpg_custom.cli.settings import Settings
 
@@ -71,14 +71,6 @@ def build_model(settings: Settings, env: "VecEnv", *, seed: int, device: str) ->
     except Exception as error:  # SB3's policies and buffers, and anybody's own, raise what they like
         reason = one_line(error) or type(error).__name__
         raise UsageError(f"no model can be built with {_named(settings)}: {reason}") from error
-
-
-def one_line(error: BaseException) -> str:
-    """Shorten what an error says to the first line, without a full stop.
-
-    :param error: anybody's
-    """
-    return (str(error).strip().partition("\n")[0]).strip().rstrip(".")[:300]
 
 
 def _named(settings: Settings) -> str:

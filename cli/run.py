@@ -26,8 +26,8 @@ from sb3_ddpg_custom.cli.callbacks import (
 from sb3_ddpg_custom.cli.classes import import_class
 from sb3_ddpg_custom.cli.config import Resolved
 from sb3_ddpg_custom.cli.environments import evaluation_envs, normalizer, training_envs
-from sb3_ddpg_custom.cli.errors import RunError, UsageError
-from sb3_ddpg_custom.cli.model import build_model, one_line
+from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
+from sb3_ddpg_custom.cli.model import build_model
 from sb3_ddpg_custom.cli.progress import TrainingProgress
 from sb3_ddpg_custom.cli.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.threads import torch_threads

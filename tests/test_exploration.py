@@ -72,7 +72,10 @@ def test_progress_reaches_every_env_of_a_vectorised_noise() -> None:
 
 def test_noise_that_does_not_ask_is_left_alone() -> None:
     report_progress(None, 0.5, episode=3)
-    report_progress(normal(), 0.5, episode=3)
+    noise = normal()
+    before = vars(noise).copy()
+    report_progress(noise, 0.5, episode=3)
+    assert vars(noise) == before
 
 
 def pendulum(n_envs: int) -> VecEnv:
