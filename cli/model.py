@@ -157,5 +157,6 @@ def check_device(device: str) -> None:
     try:
         th.zeros(1, device=wanted).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
+        # The first sentence: torch goes on with all the backends that it was built with.
+        reason = one_line(error).partition(". ")[0]
         raise UsageError(f"--device {device} cannot be used here: {reason}; use --device cpu") from error
