@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from sb3_ddpg_custom import __version__
-from sb3_ddpg_custom.cli.errors import RunError, UsageError
+from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
 from sb3_ddpg_custom.cli.evaluate import evaluate_command
 from sb3_ddpg_custom.cli.list_aliases import list_command
 from sb3_ddpg_custom.cli.options import DEBUG_VARIABLE
@@ -55,8 +55,7 @@ def main() -> NoReturn:
     except KeyboardInterrupt as error:
         _fail(error, 130, "interrupted")
     except Exception as error:
-        reason = " ".join(str(error).split())
-        _fail(error, 1, f"unexpected {type(error).__name__}: {reason}; --debug shows where it happened")
+        _fail(error, 1, f"unexpected {type(error).__name__}: {one_line(error)}; --debug shows where it happened")
     sys.exit(0)
 
 

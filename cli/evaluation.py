@@ -24,7 +24,7 @@ from sb3_ddpg_custom.cli.environments import (
     registered_ids,
 )
 from sb3_ddpg_custom.cli.episodes import play
-from sb3_ddpg_custom.cli.errors import RunError, UsageError
+from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
 from sb3_ddpg_custom.cli.run_folder import find_checkpoint
 from sb3_ddpg_custom.cli.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.settings import Settings, validate
@@ -136,13 +136,13 @@ def evaluate(request: EvaluateRequest, console: Console) -> EvaluateResult:
         raise RunError(f"evaluation stopped: {error}") from error
     except RenderError as error:
         cause = error.__cause__ or error
-        reason = " ".join(f"{type(cause).__name__}: {cause}".split())
+        reason = one_line(f"{type(cause).__name__}: {cause}")
         flag = "--video" if request.video is not None else "--render"
         raise RunError(f"evaluation stopped: the environment failed to render ({reason}); leave out {flag}") from error
     except OSError as error:
         if request.video is None:
             raise
-        raise RunError(f"evaluation stopped: {' '.join((error.strerror or str(error)).split())}") from error
+        raise RunError(f"evaluation stopped: {one_line(error.strerror or error)}") from error
     finally:
         envs.close()
     returns = played.returns

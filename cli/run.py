@@ -238,8 +238,7 @@ def _begin_with(model: "DDPG", checkpoint: Checkpoint) -> None:
         if normalization is not None and checkpoint.normalization is not None:
             restore(checkpoint.normalization, normalization)
     except (ValueError, RuntimeError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(f"--from {checkpoint.path} does not fit these settings: {reason}") from error
+        raise UsageError(f"--from {checkpoint.path} does not fit these settings: {_reason(error)}") from error
 
 
 def _extra_callbacks(plan: Plan) -> list[BaseCallback]:
@@ -264,7 +263,7 @@ def _hyperparameters(plan: Plan) -> Mapping[str, Any]:
 
 def _failure(model: "DDPG", plan: Plan, error: Exception) -> str:
     """Save what is still good, and say it in one sentence."""
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = _reason(error)
     if isinstance(error, RenderError):
         reason = f"drawing for a video failed ({_reason(error.__cause__ or error)}); --video none trains without"
     if model.num_timesteps == 0:

@@ -1,4 +1,4 @@
-"""The command line, called in this process, and a small environment to train on."""
+"""The command line, called in this process, and small environments to train on."""
 
 import contextlib
 import io
@@ -18,6 +18,22 @@ from sb3_ddpg_custom.cli.app import main
 
 # Small nets, few steps before the first update, and no frames to draw.
 SMALL = ("--set=policy_kwargs.net_arch=[16,16]", "--set=learning_starts=20", "--set=batch_size=16", "--set=gamma=0.9")
+
+
+class IdentityEnv(gym.Env[Any, Any]):
+    """One-step task: answer the observation; the reward is minus the squared difference."""
+
+    observation_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+    action_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.asked = self.np_random.uniform(-1, 1, 1).astype(np.float32)
+        return self.asked, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        reward = -float((action - self.asked)[0] ** 2)
+        return self.asked, reward, True, False, {}
 
 
 class Tiny(gym.Env[Any, Any]):
@@ -114,3 +130,9 @@ def pendulum_run(
         *("--out", out, "--video", "cubic", *SMALL),
     )
     return out / "Pendulum-v1" / "1", printed
+
+
+@pytest.fixture
+def identity_env() -> IdentityEnv:
+    """The smallest thing to learn: answer what was asked."""
+    return IdentityEnv()

@@ -31,22 +31,6 @@ def gaussian(sigma: float = 0.1) -> NormalActionNoise:
     return NormalActionNoise(np.zeros(1), sigma * np.ones(1))
 
 
-class IdentityEnv(gym.Env[Any, Any]):
-    """One-step task: answer the observation; the reward is minus the squared difference."""
-
-    observation_space = spaces.Box(-1, 1, (1,), np.float32)
-    action_space = spaces.Box(-1, 1, (1,), np.float32)
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        super().reset(seed=seed)
-        self.asked = self.np_random.uniform(-1, 1, 1).astype(np.float32)
-        return self.asked, {}
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        reward = -float((action - self.asked)[0] ** 2)
-        return self.asked, reward, True, False, {}
-
-
 class Recorder(KVWriter):
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
@@ -71,10 +55,10 @@ def test_it_takes_every_argument_of_sb3s_ddpg_with_the_same_default_in_the_same_
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_it_learns_the_identity(seed: int) -> None:
+def test_it_learns_the_identity(seed: int, identity_env: Any) -> None:
     model = DDPG(
         "MlpPolicy",
-        IdentityEnv(),
+        identity_env,
         seed=seed,
         learning_rate=5e-3,
         action_noise=gaussian(0.3),
@@ -239,9 +223,9 @@ def test_an_unknown_update_is_refused_by_name() -> None:
         DDPG("MlpPolicy", "Pendulum-v1", update="magic")  # type: ignore[arg-type]
 
 
-def test_it_logs_the_keys_of_sb3_and_its_own() -> None:
+def test_it_logs_the_keys_of_sb3_and_its_own(identity_env: Any) -> None:
     recorder = Recorder()
-    model = DDPG("MlpPolicy", IdentityEnv(), seed=0, critic_learning_rate=2e-3, **SMALL)
+    model = DDPG("MlpPolicy", identity_env, seed=0, critic_learning_rate=2e-3, **SMALL)
     model.set_logger(Logger(None, [recorder]))
     model.learn(40, log_interval=10)
     row = recorder.rows[-1]
@@ -458,10 +442,10 @@ def test_dict_observations_go_with_every_option(n_envs: int) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"n_steps": 2, "optimize_memory_usage": True}])
-def test_it_learns_the_identity_with_priorities(options: dict[str, Any]) -> None:
+def test_it_learns_the_identity_with_priorities(options: dict[str, Any], identity_env: Any) -> None:
     model = DDPG(
         "MlpPolicy",
-        IdentityEnv(),
+        identity_env,
         seed=0,
         learning_rate=5e-3,
         action_noise=gaussian(0.3),

@@ -40,21 +40,6 @@ class BatchNormed(BaseFeaturesExtractor):
         return result
 
 
-class Asked(gym.Env[Any, Any]):
-    """One-step task: answer the observation; the reward is minus the squared difference."""
-
-    observation_space = spaces.Box(-1, 1, (1,), np.float32)
-    action_space = spaces.Box(-1, 1, (1,), np.float32)
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        super().reset(seed=seed)
-        self.asked = self.np_random.uniform(-1, 1, 1).astype(np.float32)
-        return self.asked, {}
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        return self.asked, -float((action - self.asked)[0] ** 2), True, False, {}
-
-
 def pendulum(n_envs: int, steps: int = 10) -> VecEnv:
     return make_vec_env(lambda: gym.make("Pendulum-v1", max_episode_steps=steps), n_envs=n_envs, seed=0)
 
@@ -223,10 +208,10 @@ def test_the_same_seed_gives_the_same_weights(n_envs: int) -> None:
     assert not th.equal(final(3), final(4))
 
 
-def test_it_learns_the_identity() -> None:
+def test_it_learns_the_identity(identity_env: Any) -> None:
     # One-step episodes: new noise at every step.
     options: dict[str, Any] = {**SMALL, "batch_size": 64, "learning_rate": 5e-3}
-    model = DDPG("MlpPolicy", Asked(), seed=0, parameter_noise=ParameterNoise(0.3), **options).learn(600)
+    model = DDPG("MlpPolicy", identity_env, seed=0, parameter_noise=ParameterNoise(0.3), **options).learn(600)
     asked = np.linspace(-0.9, 0.9, 7, dtype=np.float32).reshape(-1, 1)
     answers, _ = model.predict(asked, deterministic=True)
     assert np.abs(answers - asked).max() < 0.3  # without noise 0.2; answering 0 would be 0.9
