@@ -15,15 +15,16 @@ from typing import Any
 
 import torch as th
 from gymnasium import spaces
-from stable_baselines3.common.preprocessing import get_action_dim, is_image_space
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
-from sb3_ddpg_custom.losses import td_target
 from sb3_ddpg_custom.updates.flat import FlatAdam, FlatParameters, is_plain_adam
-from sb3_ddpg_custom.updates.interface import Batch, UpdateResult, UpdateStatistics, importance_weights
-from sb3_ddpg_custom.updates.mlp import Mlp, layers_of
+from sb3_ddpg_custom.updates.interface import Batch, UpdateResult, UpdateStatistics
+from sb3_ddpg_custom.updates.mlp import layers_of
+from sb3_ddpg_custom.updates.products import Precision
+from sb3_ddpg_custom.updates.work_space import WorkSpace
 
 
 def why_not_analytic(policy: TD3Policy) -> str | None:
@@ -52,16 +53,25 @@ class AnalyticUpdate:
     :param policy: one that :func:`why_not_analytic` has nothing against
     :param tau: fraction of the online networks that enters the targets after each update
     :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
+    :param precision: of the large matrix products; parameters, targets and optimisers keep theirs
     :raises ValueError: if the formulas do not cover the policy
     """
 
-    def __init__(self, policy: TD3Policy, *, tau: float, max_grad_norm: float | None = None) -> None:
+    def __init__(
+        self,
+        policy: TD3Policy,
+        *,
+        tau: float,
+        max_grad_norm: float | None = None,
+        precision: Precision = "float32",
+    ) -> None:
         reason = why_not_analytic(policy)
         if reason is not None:
             raise ValueError(f"update='analytic' does not cover this policy: {reason}; use 'auto' or 'autograd'")
         self.policy = policy
         self.tau = tau
         self.max_grad_norm = max_grad_norm
+        self.precision: Precision = precision
         space = policy.observation_space
         self.observations_are_features = isinstance(space, spaces.Box) and not (
             policy.normalize_images and is_image_space(space)
@@ -77,7 +87,7 @@ class AnalyticUpdate:
         boundary = sum(parameter.numel() for parameter in actor)
         self._actor_adam = FlatAdam(policy.actor.optimizer, actor, self._online.flat[:boundary])
         self._critic_adam = FlatAdam(policy.critic.optimizer, critic, self._online.flat[boundary:])
-        self._space: _WorkSpace | None = None
+        self._space: WorkSpace | None = None
 
     def actor_parameters(self) -> list[th.Tensor]:
         """Give W and b of the actor's layers as they are now, without their gradients' machinery."""
@@ -94,55 +104,65 @@ class AnalyticUpdate:
         """Change the networks once; see :meth:`sb3_ddpg_custom.updates.Update.__call__`."""
         if not self._is_current():
             self._adopt()
-        batch_size = len(batch.actions)
-        if self._space is None or len(self._space.inputs) != batch_size:
-            self._space = _WorkSpace(self, batch_size)
-        self._space.load(self._features(batch.observations), self._features(batch.next_observations))
-        critic_loss, q_values, errors, grad_norm_critic = self._critic_step(self._space, batch, gamma)
-        objective, grad_norm_actor = self._actor_step(self._space)
+        space = self._space_for(len(batch.actions))
+        space.load(batch, self._features(batch.observations), self._features(batch.next_observations), gamma)
+        return self._update(space)
+
+    def _space_for(self, batch_size: int) -> WorkSpace:
+        if self._space is None or self._space.batch_size != batch_size:
+            gradients = [*self._actor_adam.gradients, *self._critic_adam.gradients]
+            parameters = self._online.views, self._targets.views
+            self._space = WorkSpace(self.policy, *parameters, gradients, batch_size, self.precision)
+        return self._space
+
+    def _update(self, space: WorkSpace) -> UpdateResult:
+        self._critic_gradient(space)
+        # Taken now: the actor's gradient writes over the critic's output.
+        critic_loss = reduce(th.add, map(th.dot, space.q_gradients, space.errors)) / 2
+        q_values, td_errors = space.q_values[0], space.errors[0].abs_()
+        q_mean, q_max = th.dot(q_values, space.share), q_values.max()
+        grad_norm_critic = self._descend(self._critic_adam)
+        self._actor_gradient(space)
+        grad_norm_actor = self._descend(self._actor_adam)
         # θ' ← θ' + τ (θ - θ')
         self._targets.flat.lerp_(self._online.flat, self.tau)
-        td_errors = errors.abs_()
         statistics = UpdateStatistics(
             critic_loss=critic_loss,
-            actor_loss=-objective,
-            q_mean=q_values.mean(),
-            q_max=q_values.max(),
-            td_error=td_errors.mean(),
+            actor_loss=-th.dot(q_values, space.share),
+            q_mean=q_mean,
+            q_max=q_max,
+            td_error=th.dot(td_errors, space.share),
             grad_norm_critic=grad_norm_critic,
             grad_norm_actor=grad_norm_actor,
         )
-        return UpdateResult(statistics, td_errors)
+        return UpdateResult(statistics, td_errors[:, None])
 
-    def _critic_step(
-        self, space: "_WorkSpace", batch: Batch, gamma: float
-    ) -> tuple[th.Tensor, th.Tensor, th.Tensor, th.Tensor]:
+    def _critic_gradient(self, space: WorkSpace) -> None:
         # y = r + γ (1 - terminated) Q'(s', μ'(s'))
         space.next_actions.copy_(space.actor_target.forward(space.next_observations))
-        next_q = reduce(th.minimum, [critic.forward(space.next_inputs) for critic in space.critics_target])
-        targets = td_target(batch.rewards, batch.dones, next_q, gamma if batch.discounts is None else batch.discounts)
+        for critic in space.critics_target:
+            critic.forward(space.next_inputs)
+        th.addcmul(space.rewards, space.discounts, reduce(th.minimum, space.next_q_values), out=space.targets)
         # L = mean w (Q(s, a) - y)²,   ∂L/∂Q = 2 w (Q - y) / n
-        space.actions.copy_(batch.actions)
-        weights = importance_weights(batch)
-        losses, errors = [], []
-        for critic in space.critics:
-            errors.append(critic.forward(space.inputs) - targets)
-            weighted = errors[-1] if weights is None else weights * errors[-1]
-            losses.append(th.dot(weighted.flatten(), errors[-1].flatten()) / len(targets))
-            critic.backward(weighted * (2.0 / len(targets)))
-        return reduce(th.add, losses), errors[0] + targets, errors[0], self._descend(self._critic_adam)
+        columns = zip(space.critics, space.q_values, space.errors, space.q_gradients, strict=True)
+        for critic, q_values, errors, q_gradients in columns:
+            critic.forward(space.inputs)
+            th.sub(q_values, space.targets, out=errors)
+            th.mul(errors, space.scale, out=q_gradients)
+            critic.backward()
 
-    def _actor_step(self, space: "_WorkSpace") -> tuple[th.Tensor, th.Tensor]:
+    def _actor_gradient(self, space: WorkSpace) -> None:
         # J = mean Q(s, μ(s)),   ∂J/∂Q = 1 / n; descending -J ascends J
         space.actions.copy_(space.actor.forward(space.observations))
-        objective = space.critics[0].forward(space.inputs).mean()
-        space.critics[0].backward(space.minus_share, into=space.action_gradients, train=False)
-        space.actor.backward(space.action_gradients)
-        return objective, self._descend(self._actor_adam)
+        critic = space.critics[0]
+        critic.forward(space.inputs)
+        critic.delta.fill_(-1.0 / space.batch_size)
+        critic.backward(train=False, into_actions=space.actor.delta)
+        space.actor.backward()
 
     def _features(self, observations: Any) -> th.Tensor:
         if self.observations_are_features:
-            flat: th.Tensor = observations.flatten(1)  # of any type: copy_ casts it
+            flat: th.Tensor = observations.flatten(1)
             return flat
         extractor = self.policy.actor.features_extractor
         features: th.Tensor = self.policy.actor.extract_features(observations, extractor)
@@ -154,40 +174,3 @@ class AnalyticUpdate:
             adam.gradient.mul_((self.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
         adam.step()
         return norm
-
-
-class _WorkSpace:
-    """The tensors that an update of one batch size writes into."""
-
-    def __init__(self, update: AnalyticUpdate, batch_size: int) -> None:
-        policy = update.policy
-        features, actions = policy.actor.features_dim, get_action_dim(policy.action_space)
-        flat = update._online.flat
-        # The critic's input is (s, a); the actor reads the first columns of the same rows.
-        self.inputs = flat.new_empty(batch_size, features + actions)
-        self.observations, self.actions = th.split(self.inputs, [features, actions], dim=1)
-        self.next_inputs = flat.new_empty(batch_size, features + actions)
-        self.next_observations, self.next_actions = th.split(self.next_inputs, [features, actions], dim=1)
-        self.action_gradients = flat.new_empty(batch_size, actions)
-        self.minus_share = flat.new_full((batch_size, 1), -1.0 / batch_size)
-        count = len(update._actor_adam.parameters)
-
-        def build(networks: Any, weights: list[th.Tensor], gradients: list[th.Tensor] | None) -> list[Mlp]:
-            built = []
-            for network in networks:
-                layers = layers_of(network)
-                size = 2 * len(layers)
-                built.append(Mlp(layers, weights[:size], None if gradients is None else gradients[:size], batch_size))
-                weights, gradients = weights[size:], None if gradients is None else gradients[size:]
-            return built
-
-        online, targets = update._online.views, update._targets.views
-        (self.actor,) = build([policy.actor.mu], online[:count], update._actor_adam.gradients)
-        self.critics = build(policy.critic.q_networks, online[count:], update._critic_adam.gradients)
-        (self.actor_target,) = build([policy.actor_target.mu], targets[:count], None)
-        self.critics_target = build(policy.critic_target.q_networks, targets[count:], None)
-
-    def load(self, observations: th.Tensor, next_observations: th.Tensor) -> None:
-        """Take a batch's observations, (batch, features), of any type."""
-        self.observations.copy_(observations)
-        self.next_observations.copy_(next_observations)

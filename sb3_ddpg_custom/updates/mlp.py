@@ -15,6 +15,8 @@ from typing import NamedTuple
 import torch as th
 from torch import nn
 
+from sb3_ddpg_custom.updates.products import Precision, choose_products
+
 
 class Activation(NamedTuple):
     """An activation f and its derivative.
@@ -82,72 +84,102 @@ def layers_of(network: nn.Sequential) -> list[tuple[nn.Linear, Activation | None
     return layers
 
 
+class Layer:
+    """One linear map with its activation, and the tensors it writes into.
+
+    ``output`` is f(z). In a layer that is trained, ``delta`` takes ∂L/∂f(z) and becomes ∂L/∂z on the way back.
+
+    :param weight: W, (outputs, inputs)
+    :param bias: b, (outputs,)
+    :param activation: f, None for none
+    :param batch_size: rows of every input
+    :param precision: of its large products
+    """
+
+    def __init__(
+        self, weight: th.Tensor, bias: th.Tensor, activation: Activation | None, batch_size: int, precision: Precision
+    ) -> None:
+        self.activation = activation
+        self.output = weight.new_empty(batch_size, len(weight))
+        self.delta, self._slope = th.empty_like(self.output), th.empty_like(self.output)
+        self._z = th.empty_like(self.output) if activation is not None and activation.needs_z else self.output
+        self._products = choose_products(weight, batch_size, precision)(weight, bias, self.delta)
+
+    def forward(self, x: th.Tensor) -> th.Tensor:
+        """Compute f(x Wᵀ + b); ``output`` holds it until the next call.
+
+        :param x: (batch, inputs); must stay as it is until :meth:`backward`
+        """
+        self._products.forward(x, out=self._z)
+        if self._z is not self.output:
+            self.output.copy_(self._z)
+        return self.output if self.activation is None else self.activation.apply(self.output)
+
+    def through_activation(self) -> None:
+        """Turn ``delta`` from ∂L/∂f(z) into ∂L/∂z."""
+        if self.activation is not None:
+            self.delta.mul_(self.activation.slope(self._z, self._slope))
+
+    def backward(self, gradients: tuple[th.Tensor, th.Tensor] | None, into_input: th.Tensor | None) -> None:
+        """Propagate ``delta``, by now ∂L/∂z.
+
+        :param gradients: get ∂L/∂W and ∂L/∂b, None where they are not wanted
+        :param into_input: gets ∂L/∂x, (batch, inputs), None where it is not wanted
+        """
+        self._products.backward(None if gradients is None else gradients[0], into_input)
+        if gradients is not None:
+            th.sum(self.delta, 0, out=gradients[1])
+
+
 class Mlp:
     """One network with its work space.
 
-    :param layers: what :func:`layers_of` gave
-    :param weights: W and b of each layer in turn, (outputs, inputs) and (outputs,)
-    :param gradients: tensors of the same shapes for ∂L/∂W and ∂L/∂b, None for a network that is not trained
+    :param activations: of each layer, None for none
+    :param parameters: W and b of each layer in turn, (outputs, inputs) and (outputs,)
+    :param gradients: tensors of the same shapes for ∂L/∂W and ∂L/∂b; empty for a network that is not trained
     :param batch_size: rows of every input
+    :param actions: how many of the last inputs are actions, of which :meth:`backward` can give the gradient
+    :param precision: of the large products
     """
 
     def __init__(
         self,
-        layers: Sequence[tuple[nn.Linear, Activation | None]],
-        weights: Sequence[th.Tensor],
-        gradients: Sequence[th.Tensor] | None,
+        activations: Sequence[Activation | None],
+        parameters: Sequence[th.Tensor],
+        gradients: Sequence[th.Tensor],
         batch_size: int,
+        *,
+        actions: int = 0,
+        precision: Precision = "float32",
     ) -> None:
-        self.activations = [activation for _, activation in layers]
-        self.weights, self.biases = list(weights[::2]), list(weights[1::2])
-        self.gradients = gradients
-        widths = [weight.shape[0] for weight in self.weights]
-        make = [self.weights[0].new_empty(batch_size, width) for width in widths]
-        self._outputs = make
-        self._before = [
-            th.empty_like(out) if activation is not None and activation.needs_z else out
-            for out, activation in zip(make, self.activations, strict=True)
-        ]
-        self._deltas = [th.empty_like(out) for out in make]
-        self._slopes = [th.empty_like(out) for out in make]
-        self._input = make[0]
+        of_layers = zip(parameters[::2], parameters[1::2], activations, strict=True)
+        self.layers = [Layer(w, b, activation, batch_size, precision) for w, b, activation in of_layers]
+        self.gradients = list(zip(gradients[::2], gradients[1::2], strict=True))
+        self.output, self.delta = self.layers[-1].output, self.layers[-1].delta
+        of_actions, delta = parameters[0][:, -actions:], self.layers[0].delta
+        self._to_actions = choose_products(of_actions, batch_size, precision)(of_actions, None, delta)
 
     def forward(self, x: th.Tensor) -> th.Tensor:
-        """Compute the network's output; the tensor is overwritten by the next call.
+        """Compute the network's output; ``output`` holds it until the next call.
 
         :param x: (batch, inputs); must stay as it is until :meth:`backward`
         """
-        self._input = x
-        for weight, bias, activation, z, out in zip(
-            self.weights, self.biases, self.activations, self._before, self._outputs, strict=True
-        ):
-            th.addmm(bias, x, weight.t(), out=z)
-            if z is not out:
-                out.copy_(z)
-            x = out if activation is None else activation.apply(out)
+        for layer in self.layers:
+            x = layer.forward(x)
         return x
 
-    def backward(self, gradient: th.Tensor, *, into: th.Tensor | None = None, train: bool = True) -> None:
-        """Propagate ∂L/∂output back through the last forward pass.
+    def backward(self, *, train: bool = True, into_actions: th.Tensor | None = None) -> None:
+        """Propagate ∂L/∂output, which the caller has put into ``delta``, back through the last forward pass.
 
-        :param gradient: ∂L/∂output, (batch, outputs)
-        :param into: gets ∂L/∂x of the network's last columns of input, as many as it has
         :param train: write ∂L/∂W and ∂L/∂b into ``gradients``
+        :param into_actions: gets ∂L/∂a, (batch, actions), None where it is not wanted
         """
-        for index in reversed(range(len(self.weights))):
-            delta = self._through_activation(index, gradient)
-            if train and self.gradients is not None:
-                x = self._outputs[index - 1] if index else self._input
-                th.mm(delta.t(), x, out=self.gradients[2 * index])
-                th.sum(delta, 0, out=self.gradients[2 * index + 1])
-            if index:
-                gradient = th.mm(delta, self.weights[index], out=self._deltas[index - 1])
-            elif into is not None:
-                th.mm(delta, self.weights[0][:, -into.shape[1] :], out=into)
-
-    def _through_activation(self, index: int, gradient: th.Tensor) -> th.Tensor:
-        activation = self.activations[index]
-        if activation is None:
-            return gradient
-        source = self._before[index] if activation.needs_z else self._outputs[index]
-        return th.mul(gradient, activation.slope(source, self._slopes[index]), out=self._deltas[index])
+        for index in reversed(range(len(self.layers))):
+            layer = self.layers[index]
+            layer.through_activation()
+            layer.backward(
+                self.gradients[index] if train else None,
+                self.layers[index - 1].delta if index else None,
+            )
+        if into_actions is not None:
+            self._to_actions.backward(None, into_actions)
