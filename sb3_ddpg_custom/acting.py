@@ -1,21 +1,32 @@
 """Acting at batch size 1: a small actor as three NumPy products, without a round trip through torch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch as th
 from numpy.typing import NDArray
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
 from sb3_ddpg_custom.updates.analytic import AnalyticUpdate
 
-_FUNCTIONS: dict[type[nn.Module], Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
-    nn.ReLU: lambda z: np.maximum(z, 0, out=z),
+Function = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+_ZERO = np.zeros((), np.float32)
+_FUNCTIONS: dict[type[nn.Module], Function] = {
+    nn.ReLU: lambda z: np.maximum(z, _ZERO, out=z),
     nn.Tanh: lambda z: np.tanh(z, out=z),
     nn.SiLU: lambda z: z / (1 + np.exp(-z)),
 }
+
+
+class _Layer(NamedTuple):
+    weight_t: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    output: NDArray[np.float32]
+    function: Function
 
 
 class NumpyActor:
@@ -26,8 +37,8 @@ class NumpyActor:
 
     def __init__(self, update: AnalyticUpdate) -> None:
         self.update = update
-        self._weights: list[NDArray[np.float32]] = []
-        self._address = 0
+        self._layers: list[_Layer] = []
+        self._address, self._n_envs = 0, 0
         functions = [
             _FUNCTIONS.get(type(layer)) for layer in update.policy.actor.mu if not isinstance(layer, nn.Linear)
         ]
@@ -51,15 +62,22 @@ class NumpyActor:
         :return: (n_envs, action_dim) in [-1, 1]
         """
         parameters = self.update.actor_parameters()
-        if parameters[0].data_ptr() != self._address:
-            self._weights = [parameter.numpy() for parameter in parameters]
-            self._address = parameters[0].data_ptr()
-        x = observations.reshape(len(observations), -1).astype(np.float32)
-        for place, function in enumerate(self._functions):
-            z = x @ self._weights[2 * place].T
-            z += self._weights[2 * place + 1]
-            x = function(z)
-        return x
+        if parameters[0].data_ptr() != self._address or len(observations) != self._n_envs:
+            self._view(parameters, len(observations))
+        x = observations.reshape(self._n_envs, -1).astype(np.float32)
+        for weight_t, bias, output, function in self._layers:
+            np.dot(x, weight_t, out=output)
+            output += bias
+            x = function(output)
+        return x.copy()
+
+    def _view(self, parameters: Sequence[th.Tensor], n_envs: int) -> None:
+        self._address, self._n_envs = parameters[0].data_ptr(), n_envs
+        arrays = [parameter.numpy() for parameter in parameters]
+        self._layers = [
+            _Layer(weight.T, bias, np.empty((n_envs, len(weight)), np.float32), function)
+            for weight, bias, function in zip(arrays[::2], arrays[1::2], self._functions, strict=True)
+        ]
 
 
 @contextmanager

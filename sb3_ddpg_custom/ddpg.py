@@ -31,10 +31,12 @@ from sb3_ddpg_custom.policies import initialise_outputs
 from sb3_ddpg_custom.priorities import PrioritizedSamples
 from sb3_ddpg_custom.replay_buffer import ReplayBuffer
 from sb3_ddpg_custom.sb3_buffers import from_sb3
-from sb3_ddpg_custom.updates import AnalyticUpdate, Update, UpdateName, UpdateStatistics, make_update
+from sb3_ddpg_custom.updates import AnalyticUpdate, Batch, Update, UpdateName, UpdateStatistics, make_update
 
 # An entry of this name among the policy's weights makes SB3's DDPG refuse a zip.
 _NOT_FOR_SB3 = "needs_sb3_ddpg_custom"
+
+_CURVES = [f"train/{name}" for name in UpdateStatistics._fields]
 
 SelfDDPG = TypeVar("SelfDDPG", bound="DDPG")
 
@@ -208,17 +210,23 @@ class DDPG(OffPolicyAlgorithm):
         # Read anew each time, as gamma is: a callback may anneal them.
         self._update.tau, self._update.max_grad_norm = self.tau, self.max_grad_norm
         statistics = []
-        buffer: Any = self.replay_buffer
-        if isinstance(buffer, ReplayBuffer):
-            buffer.anneal(self._current_progress_remaining)
-        for _ in range(gradient_steps):
-            batch = buffer.sample(batch_size, env=self._vec_normalize_env)
+        for batch in self._batches(gradient_steps, batch_size):
             update = self._update(batch, self.gamma)
             statistics.append(th.stack(update.statistics))
             if isinstance(batch, PrioritizedSamples):
-                buffer.update_priorities(batch.indices, update.td_errors)
+                self.replay_buffer.update_priorities(batch.indices, update.td_errors)  # type: ignore[union-attr]
         self._n_updates += gradient_steps
-        self._log_updates(th.stack(statistics))
+        self._log_updates(statistics)
+
+    def _batches(self, count: int, batch_size: int) -> Iterator[Batch]:
+        buffer: Any = self.replay_buffer
+        if isinstance(buffer, ReplayBuffer):
+            buffer.anneal(self._current_progress_remaining)
+            if isinstance(self._update, AnalyticUpdate):
+                yield from buffer.batches(count, batch_size, self._vec_normalize_env)
+                return
+        for _ in range(count):
+            yield buffer.sample(batch_size, env=self._vec_normalize_env)
 
     def _set_optimizer_options(self) -> None:
         """Bring learning rates and weight decay up to date: SB3 loads old ones with a zip, and knows one rate only."""
@@ -231,19 +239,21 @@ class DDPG(OffPolicyAlgorithm):
             for group in self.critic.optimizer.param_groups:
                 group["weight_decay"] = self.critic_weight_decay
 
-    def _log_updates(self, statistics: th.Tensor) -> None:
+    def _log_updates(self, statistics: list[th.Tensor]) -> None:
         """Log the updates of one ``train()``.
 
-        :param statistics: (gradient_steps, number of statistics); reading them here waits for the device, once
+        :param statistics: one row of statistics per update; reading them here waits for the device, once
         """
-        rows = statistics.cpu().numpy()
-        mean = UpdateStatistics(*rows.mean(axis=0))
-        self.last_update = mean._replace(q_max=rows[:, UpdateStatistics._fields.index("q_max")].max())
+        rows = (th.stack(statistics) if len(statistics) > 1 else statistics[0][None]).tolist()
+        columns = UpdateStatistics(*zip(*rows, strict=True))
+        self.last_update = UpdateStatistics(*[sum(column) / len(rows) for column in columns])._replace(
+            q_max=max(columns.q_max)
+        )
         if self._curves is not None:
-            self._curves.add_updates(float(mean.q_mean) * len(rows), len(rows))
+            self._curves.add_updates(sum(columns.q_mean), len(rows))
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        for name, value in self.last_update._asdict().items():
-            self.logger.record(f"train/{name}", value)
+        for name, value in zip(_CURVES, self.last_update, strict=True):
+            self.logger.record(name, value)
 
     def _setup_learn(
         self,
@@ -319,7 +329,7 @@ class DDPG(OffPolicyAlgorithm):
             self.logger.record("train/parameter_noise_std", self._perturbed_actor.noise.std)
         scaled_action = act(self._last_obs)  # type: ignore[arg-type]  # learn() has reset the envs
         if action_noise is not None:
-            scaled_action = np.clip(scaled_action + action_noise(), -1, 1)
+            scaled_action = (scaled_action + action_noise()).clip(-1, 1)
         return self.policy.unscale_action(scaled_action), scaled_action
 
     def _update_info_buffer(self, infos: list[dict[str, Any]], dones: NDArray[np.bool_] | None = None) -> None:

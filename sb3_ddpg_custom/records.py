@@ -70,6 +70,11 @@ class Records:
         return self._rows.nbytes
 
     @property
+    def raw(self) -> NDArray[np.void]:
+        """All rows as plain bytes, (capacity,): NumPy copies rows whole where it knows no fields in them."""
+        return self._rows.view(f"V{self.row_bytes}")
+
+    @property
     def rows(self) -> NDArray[np.void]:
         """All rows, structured, (capacity,): not a copy."""
         return self._rows
@@ -80,6 +85,4 @@ class Records:
         :param indices: row numbers, (batch,)
         :return: structured array (batch,): ``[name]`` is a strided view of one field, (batch, *shape)
         """
-        # NumPy copies a field at a time when it knows the fields, and whole rows when it sees plain bytes.
-        rows = self._rows.view(f"V{self.row_bytes}").take(indices)
-        return rows.view(self._rows.dtype)
+        return self.raw.take(indices).view(self._rows.dtype)

@@ -1,6 +1,7 @@
 """SB3's replay buffer on record storage: the buffer that ``DDPG`` uses."""
 
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,15 @@ from stable_baselines3.common.buffers import BaseBuffer
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples, ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
+from sb3_ddpg_custom.batch_memory import BatchMemory
 from sb3_ddpg_custom.final_observations import NO_SLOT, FinalObservations
 from sb3_ddpg_custom.n_step import n_step_returns
 from sb3_ddpg_custom.observation_fields import Observations, part, write
 from sb3_ddpg_custom.priorities import PrioritizedSamples
 from sb3_ddpg_custom.transition_storage import TransitionStorage
+
+# One gather serves as many batches as lie in a processor's cache together.
+_BYTES_AT_ONCE = 1_000_000
 
 
 class ReplayBuffer(TransitionStorage):
@@ -182,11 +187,46 @@ class ReplayBuffer(TransitionStorage):
         batch = self._samples(indices, env)
         return PrioritizedSamples(**batch._asdict(), weights=self._tensors(weights), indices=indices)
 
+    def batches(
+        self, count: int, batch_size: int, env: VecNormalize | None = None
+    ) -> Iterator[ReplayBufferSamples | DictReplayBufferSamples | PrioritizedSamples]:
+        """Draw several batches, the very ones that as many calls of :meth:`sample` would have drawn.
+
+        Where transitions are plain (one-step returns, one array per observation, no priorities, nothing to normalise,
+        on the CPU) many batches share one gather into memory that is used again.
+
+        :param count: how many batches
+        :param batch_size: transitions in each
+        :param env: see :meth:`sample`
+        :return: batches; the tensors of one may be strided, and overwritten when the next one is taken
+        :raises ValueError: if the buffer is empty
+        """
+        as_written_here = getattr(self.sample, "__func__", None) is ReplayBuffer.sample
+        if not (as_written_here and self._can_share_gathers and env is None):
+            for _ in range(count):
+                yield self.sample(batch_size, env)
+            return
+        if self.size() == 0:
+            raise ValueError("the replay buffer is empty: add transitions before you sample")
+        at_once = max(1, min(count, _BYTES_AT_ONCE // (batch_size * self.records.row_bytes)))
+        for start in range(0, count, at_once):
+            size = min(at_once, count - start)
+            memory = self._batch_memory
+            if memory is None or memory.count != size or memory.batch_size != batch_size:
+                memory = self._batch_memory = BatchMemory(self.records, size, batch_size)
+            draws = [self._draw(np.random.randint(0, self.size(), size=batch_size)) for _ in range(size)]
+            yield from memory.gather(draws[0] if size == 1 else np.concatenate(draws))
+
+    def _draw(self, batch_inds: NDArray[np.integer]) -> NDArray[np.integer]:
+        """Draw an env for each row, and number the transitions: row * n_envs + env."""
+        if self.n_envs == 1:
+            return batch_inds  # as SB3, whose draw from one env takes nothing from the generator
+        return batch_inds * self.n_envs + np.random.randint(0, self.n_envs, size=len(batch_inds))
+
     def _get_samples(  # type: ignore[override]
         self, batch_inds: NDArray[np.integer], env: VecNormalize | None = None
     ) -> ReplayBufferSamples | DictReplayBufferSamples:
-        envs = np.random.randint(0, self.n_envs, size=len(batch_inds))
-        return self._samples(batch_inds * self.n_envs + envs, env)
+        return self._samples(self._draw(batch_inds), env)
 
     def _samples(
         self, indices: NDArray[np.integer], env: VecNormalize | None

@@ -7,6 +7,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
 
+from sb3_ddpg_custom.batch_memory import BatchMemory
 from sb3_ddpg_custom.final_observations import NO_SLOT, FinalObservations
 from sb3_ddpg_custom.observation_fields import Observations, observation_fields, part
 from sb3_ddpg_custom.priorities import Priorities
@@ -18,7 +19,7 @@ SelfStorage = TypeVar("SelfStorage", bound="TransitionStorage")
 # Rebuilt or saved as Stored; a plain copy would copy the views too, and rows that nothing was written to.
 _STORAGE = {
     *("observations", "next_observations", "actions", "rewards", "dones", "timeouts", "final_slots"),
-    *("records", "final_observations", "priorities"),
+    *("records", "final_observations", "priorities", "_batch_memory"),
 }
 
 
@@ -95,6 +96,9 @@ class TransitionStorage(SB3ReplayBuffer):
         self._plain = isinstance(self.observations, np.ndarray) and not self.optimize_memory_usage
         self._plain &= not isinstance(self.observation_space, spaces.Discrete)
         self._no_timeouts = np.zeros(self.n_envs, dtype=np.bool_)
+        self._can_share_gathers = self._plain and self.n_steps == 1 and self.priorities is None
+        self._can_share_gathers &= self.device.type == "cpu"
+        self._batch_memory: BatchMemory | None = None
         if self.optimize_memory_usage:
             self.final_slots = views["final_slots"]
         else:

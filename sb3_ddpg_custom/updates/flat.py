@@ -12,7 +12,9 @@ import torch as th
 from torch.optim.adam import adam
 
 
-def _public_adam(parameters: Any, gradients: Any, first: Any, second: Any, none: Any, steps: Any, **options: Any) -> None:
+def _public_adam(
+    parameters: Any, gradients: Any, first: Any, second: Any, none: Any, steps: Any, **options: Any
+) -> None:
     # It counts the step itself.
     adam(parameters, gradients, first, second, none, [step - 1 for step in steps], fused=True, **options)
 
@@ -20,10 +22,10 @@ def _public_adam(parameters: Any, gradients: Any, first: Any, second: Any, none:
 # What torch's Adam calls in the end. On small networks all that it does before takes longer than the step.
 _step_adam = getattr(th, "_fused_adam_", _public_adam)
 
-# A moment of a unit that never fires shrinks by β a step. Below 1e-38 a float is denormal, which a CPU multiplies up to a
-# hundred times slower, and rounding never lets it reach 0. So what has fallen below _TINY is set to 0 often enough that
-# nothing gets from there to 1e-38 in between: 0.9 ** 256 is 2e-12, and _TINY · 2e-12 is normal. Adam divides √v by its
-# bias and adds ε = 1e-8: a v of 1e-24 counts there for a ten-thousandth, and an m for less than a step of 1e-16 · α.
+# A moment of a unit that never fires shrinks by β a step. Below 1e-38 a float is denormal, which a CPU multiplies up to
+# a hundred times slower, and rounding never lets it reach 0. So what has fallen below _TINY is set to 0 often enough
+# that nothing gets from there to 1e-38 in between: 0.9 ** 256 is 2e-12, and _TINY · 2e-12 is normal. It makes no
+# difference to a step α m / (√v + ε) with ε = 1e-8: √v is 1e-12 there, and an m of 1e-24 moves by 1e-16 α at most.
 _TINY = 1e-24
 _STEPS_BETWEEN_SWEEPS = 256
 
