@@ -24,6 +24,7 @@ import gymnasium as gym
 import jax
 import torch
 from sbx import DDPG
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.noise import NormalActionNoise
 
 
@@ -57,6 +58,8 @@ class SBX:
             seed=SEED,
             device="cpu",
         )
+        # Without a logger that makes an empty folder for each learn().
+        self.model.set_logger(Logger(None, []))
         self.steps(LEARNING_STARTS)
 
     def steps(self, count: int) -> None:
