@@ -1,7 +1,7 @@
 """What `ddpg bench` trains on."""
 
-import importlib.util
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import NamedTuple
 
 from sb3_ddpg_custom.cli.errors import UsageError
@@ -42,7 +42,7 @@ def is_available(name: str) -> bool:
     :param name: one of ``CASES``
     """
     needs = CASES[name].needs
-    return needs is None or importlib.util.find_spec(needs) is not None
+    return needs is None or find_spec(needs) is not None
 
 
 def how_to_get(name: str) -> str:

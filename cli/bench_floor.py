@@ -2,6 +2,7 @@
 
 With x the input of a layer, W its weights and δ = ∂L/∂z behind it, a layer costs x Wᵀ forwards, δᵀ x for its weights'
 gradient and δ W for its input's. Biases, activations, losses, Adam and the averaging of the targets are left out.
+The layouts are those of ``torch.nn.Linear``.
 """
 
 import itertools
