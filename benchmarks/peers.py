@@ -32,7 +32,9 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from sb3_ddpg_custom.cli.bench_cases import CASES, check_cases, is_available
 from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
+from sb3_ddpg_custom.cli.threads import check_threads
 
 WORKERS = Path(__file__).resolve().parent / "peer_workers"
 
@@ -90,10 +92,10 @@ def check_environment(name: str, python: str, also: set[str]) -> None:
 
     :param name: of the peer
     :param python: its interpreter
-    :param also: further modules, which the cases need
+    :param also: further modules, which the cases' environments need
     :raises UsageError: if the interpreter does not run, or lacks a package
     """
-    packages = PEERS[name].packages | {module: module for module in also}
+    packages = PEERS[name].packages | {module: f'"gymnasium[{module}]"' for module in also}
     try:
         found = subprocess.run([python, "-c", FIND, *packages], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -113,6 +115,9 @@ def main(
     case: Annotated[list[str] | None, typer.Option(help="C1, C2, C3; default: all that can run.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads that each contender computes with.")] = 1,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds that the medians are over.")] = 5,
+    segment_seconds: Annotated[
+        float, typer.Option(min=0.01, help="Time of a contender's env steps in each round, and again of its updates.")
+    ] = 1.0,
     precision: Annotated[str, typer.Option(help="float32, or bfloat16: ours and the floor in it too.")] = "float32",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures of all rounds there.")] = None,
 ) -> None:
@@ -120,19 +125,17 @@ def main(
     pairs = dict(parse_peer(text) for text in peer or [])
     if precision not in ("float32", "bfloat16"):
         raise UsageError(f"--precision {precision} is neither float32 nor bfloat16")
-    for name, python in pairs.items():
-        check_environment(name, python, set())
 
-    from sb3_ddpg_custom.cli.bench_cases import CASES, check_cases, is_available
-    from sb3_ddpg_custom.cli.bench_report import BenchProgress, print_table
-    from sb3_ddpg_custom.cli.benchmark import measure
-    from sb3_ddpg_custom.cli.threads import check_threads
-
-    check_threads(threads)
     cases = check_cases(case or [name for name in CASES if is_available(name)])
     also = {needs for name in cases if (needs := CASES[name].needs)}
     for name, python in pairs.items():
         check_environment(name, python, also)
+    check_threads(threads)
+
+    # These import torch: what was asked for is checked by now.
+    from sb3_ddpg_custom.cli.bench_report import BenchProgress, print_table
+    from sb3_ddpg_custom.cli.benchmark import measure
+
     wanted: Literal["float32", "bfloat16"] = "bfloat16" if precision == "bfloat16" else "float32"
     with BenchProgress(Console(stderr=True, highlight=False)) as progress:
         result = measure(
@@ -140,12 +143,16 @@ def main(
             threads=threads,
             rounds=rounds,
             extra={PEERS[name].label: [python, str(WORKERS / PEERS[name].worker)] for name, python in pairs.items()},
+            segment_seconds=segment_seconds,
             precision=wanted,
             watch=progress,
         )
     print_table(result, Console(highlight=False))
     if json_file is not None:
-        json_file.write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
+        try:
+            json_file.write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"--json {json_file} cannot be written: {one_line(error)}") from error
 
 
 if __name__ == "__main__":

@@ -11,12 +11,21 @@ from typing import Any
 
 import pytest
 
+import sb3_ddpg_custom
+from sb3_ddpg_custom.cli.bench_cases import CASES
+
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 WORKERS = BENCHMARKS / "peer_workers"
 
 
 def run_peers(*arguments: str) -> tuple[int, str]:
-    done = subprocess.run([sys.executable, BENCHMARKS / "peers.py", *arguments], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, BENCHMARKS / "peers.py", *arguments],
+        capture_output=True,
+        text=True,
+        # The package that is tested here, wherever an editable install may point to.
+        env={**os.environ, "PYTHONPATH": str(Path(sb3_ddpg_custom.__file__).parent.parent)},
+    )
     assert done.stdout == ""
     return done.returncode, done.stderr
 
@@ -52,7 +61,7 @@ def test_an_environment_without_the_package_is_one_sentence_with_the_remedy(tmp_
     bare = tmp_path / "python"
     bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "$@"\n')
     bare.chmod(0o755)
-    code, said = run_peers("--peer", f"tianshou={bare}")
+    code, said = run_peers("--peer", f"tianshou={bare}", "--case", "C1")
     assert code == 2
     assert "lacks torch, gymnasium, tianshou; run" in said
     assert said.endswith("-m pip install torch==2.13.0 gymnasium tianshou\n")
@@ -66,10 +75,9 @@ def test_every_peer_has_its_worker() -> None:
 
 
 def test_the_workers_measure_the_same_cases_as_bench() -> None:
-    ours = pytest.importorskip("sb3_ddpg_custom.cli.bench_cases").CASES
     theirs = load(WORKERS / "protocol.py").CASES
     assert {name: (case.env_id, case.batch_size, case.net) for name, case in theirs.items()} == {
-        name: (case.env_id, case.batch_size, case.net_arch) for name, case in ours.items()
+        name: (case.env_id, case.batch_size, case.net_arch) for name, case in CASES.items()
     }
 
 
