@@ -147,7 +147,10 @@ def main(
             precision=wanted,
             watch=progress,
         )
-    print_table(result, Console(highlight=False))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 110  # the peers' names are long
+    print_table(result, console)
     if json_file is not None:
         try:
             json_file.write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")

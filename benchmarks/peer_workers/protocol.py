@@ -67,8 +67,8 @@ def threads() -> int:
 def jax_thread_settings() -> dict[str, str]:
     """Give the environment variables that hold JAX to the granted threads; to be set before JAX is imported.
 
-    The pool of XLA's CPU client has as many threads as PJRT_NPROC (formerly NPROC) says. The flags keep a single
-    thread from handing parts of a product to the pool.
+    The pool of XLA's CPU client has as many threads (named tf_XLAEigen) as PJRT_NPROC, formerly NPROC, says. With one,
+    the flags keep XLA from parting a product. Python's own thread comes on top: it prepares the next call meanwhile.
     """
     count = threads()
     settings = {"PJRT_NPROC": str(count), "NPROC": str(count), "JAX_PLATFORMS": "cpu"}
