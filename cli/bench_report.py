@@ -86,14 +86,14 @@ def print_table(result: BenchResult, console: Console) -> None:
     for case in result.cases:
         console.print(f"{case.name}: {case.description}", markup=False)
     console.print(
-        f"Medians of {result.rounds} round{'s' * (result.rounds > 1)}; one update per env step. Ratios compare figures "
+        f"Medians of {_counted(result.rounds, 'round')}; one update per env step. Ratios compare figures "
         "of the same round. The floor is the time of an update's matrix products and nothing else.",
         markup=False,
     )
     machine = result.machine
     versions = ", ".join(f"{name} {machine[name]}" for name in ("torch", "stable-baselines3", "sb3-ddpg-custom"))
     console.print(
-        f"{machine['processor']}, {machine['cpus']} CPUs, {result.threads} thread{'s' * (result.threads > 1)} each; "
+        f"{machine['processor']}, {_counted(machine['cpus'], 'CPU')}, {_counted(result.threads, 'thread')} each; "
         f"{versions}",
         markup=False,
     )
@@ -116,3 +116,7 @@ def _ratio(times: Spread | None) -> str:
         return _DASH
     median, low, high = (f"{value:.1f}" if value >= 10 else f"{value:.2f}" for value in vars(times).values())
     return f"{median} ({low}{_DASH}{high})"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
