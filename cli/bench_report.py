@@ -10,7 +10,7 @@ from sb3_ddpg_custom.cli.bench_figures import Figures, Spread
 from sb3_ddpg_custom.cli.benchmark import BenchResult
 
 _MIB = 2**20
-_NONE = "–"  # noqa: RUF001 (a dash for what does not apply)
+_DASH = "–"  # noqa: RUF001 (between numbers, and for what does not apply)
 
 
 class BenchProgress:
@@ -65,13 +65,13 @@ def print_table(result: BenchResult, console: Console) -> None:
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("case", no_wrap=True)
-    table.add_column("contender")
+    table.add_column("contender", min_width=9)
     for title in (
-        "env steps/s",
+        "env\nsteps/s",
         "times SB3\n(range)",
         "ms per\nupdate",
         "of the\nfloor",
-        "MiB\nresident",
+        "RSS,\nMiB",
         "bytes per\ntransition",
     ):
         table.add_column(title, justify="right", no_wrap=True)
@@ -86,14 +86,14 @@ def print_table(result: BenchResult, console: Console) -> None:
     for case in result.cases:
         console.print(f"{case.name}: {case.description}", markup=False)
     console.print(
-        f"Medians of {result.rounds} round{'s' * (result.rounds > 1)}; one update per env step. Ratios compare figures "
+        f"Medians of {_counted(result.rounds, 'round')}; one update per env step. Ratios compare figures "
         "of the same round. The floor is the time of an update's matrix products and nothing else.",
         markup=False,
     )
     machine = result.machine
     versions = ", ".join(f"{name} {machine[name]}" for name in ("torch", "stable-baselines3", "sb3-ddpg-custom"))
     console.print(
-        f"{machine['processor']}, {machine['cpus']} CPUs, {result.threads} thread{'s' * (result.threads > 1)} each; "
+        f"{machine['processor']}, {_counted(machine['cpus'], 'CPU')}, {_counted(result.threads, 'thread')} each; "
         f"{versions}",
         markup=False,
     )
@@ -102,16 +102,21 @@ def print_table(result: BenchResult, console: Console) -> None:
 def _cells(one: Figures) -> list[str]:
     return [
         one.name,
-        _NONE if one.steps_per_second is None else f"{one.steps_per_second:,.0f}",
+        _DASH if one.steps_per_second is None else f"{one.steps_per_second:,.0f}",
         _ratio(one.times_baseline),
-        _NONE if one.update_ms is None else f"{one.update_ms:.3f}",
-        _NONE if one.floor_fraction is None else f"{100 * one.floor_fraction:.0f} %",
-        _NONE if one.rss_bytes is None else f"{one.rss_bytes / _MIB:,.0f}",
-        _NONE if one.bytes_per_transition is None else f"{one.bytes_per_transition:,.0f}",
+        _DASH if one.update_ms is None else f"{one.update_ms:.3f}",
+        _DASH if one.floor_fraction is None else f"{100 * one.floor_fraction:.0f} %",
+        _DASH if one.rss_bytes is None else f"{one.rss_bytes / _MIB:,.0f}",
+        _DASH if one.bytes_per_transition is None else f"{one.bytes_per_transition:,.0f}",
     ]
 
 
 def _ratio(times: Spread | None) -> str:
     if times is None:
-        return _NONE
-    return f"{times.median:.2f} ({times.low:.2f} to {times.high:.2f})"
+        return _DASH
+    median, low, high = (f"{value:.1f}" if value >= 10 else f"{value:.2f}" for value in vars(times).values())
+    return f"{median} ({low}{_DASH}{high})"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

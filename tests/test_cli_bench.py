@@ -1,4 +1,5 @@
 import importlib.util
+import io
 import json
 import os
 import sys
@@ -12,13 +13,15 @@ from unittest import mock
 import gymnasium as gym
 import pytest
 import torch as th
+from rich.console import Console
 
 from sb3_ddpg_custom.cli import benchmark
 from sb3_ddpg_custom.cli.bench_cases import CASES
 from sb3_ddpg_custom.cli.bench_figures import Measured, Round, Spread, next_count, rotated, summarise
 from sb3_ddpg_custom.cli.bench_floor import multiply, update_products
 from sb3_ddpg_custom.cli.bench_process import Worker
-from sb3_ddpg_custom.cli.bench_rounds import compare
+from sb3_ddpg_custom.cli.bench_report import print_table
+from sb3_ddpg_custom.cli.bench_rounds import _floor_of, compare
 from sb3_ddpg_custom.cli.errors import RunError, UsageError
 
 Ddpg = Callable[..., CompletedProcess[str]]
@@ -267,8 +270,6 @@ def test_extra_contenders_and_bfloat16(script: Callable[[str], list[str]], tmp_p
 
 
 def test_the_floor_of_a_contender_is_in_its_precision() -> None:
-    from sb3_ddpg_custom.cli.bench_rounds import _floor_of
-
     both = {name: measured(name, [None], [1.0]) for name in ("floor", "floor, bfloat16")}
     found = [_floor_of(name, both) for name in ("ours", "ours, bfloat16", "SB3")]
     assert found == [both["floor"], both["floor, bfloat16"], both["floor"]]
@@ -315,6 +316,29 @@ def test_what_the_options_become(ddpg: Ddpg) -> None:
     expected = {"threads": 2, "rounds": 5, "segment_seconds": 1.0, "precision": "bfloat16"}
     assert called.call_args.kwargs.items() >= {"cases": ["C2"], **expected}.items()
     assert json.loads(printed.stdout)["cases"][0]["contenders"][0]["steps_per_second"] == pytest.approx(1000)
+
+
+def test_the_table_has_these_cells() -> None:
+    sb3 = measured("SB3", [0.004, 0.012, 0.004], [0.002, 0.002, 0.002])
+    ours = measured("ours", [0.001, 0.001, 0.002], [0.0005, 0.0005, 0.0005])
+    floor = measured("floor", [None] * 3, [0.0001, 0.0002, 0.0003])
+    contenders = [summarise(one, baseline=sb3, floor=floor) for one in (ours, sb3, floor)]
+    case = benchmark.CaseResult(name="C1", description="a small one", contenders=contenders)
+    machine = {"processor": "Z80", "cpus": 1, "torch": "2", "stable-baselines3": "3", "sb3-ddpg-custom": "4"}
+    result = benchmark.BenchResult(machine=machine, threads=1, rounds=3, segment_seconds=1.0, cases=[case])
+    console = Console(width=80, file=io.StringIO())
+    with console.capture() as capture:
+        print_table(result, console)
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [" ".join(line.split()) for line in lines[2:7]] == [
+        "C1 ours 1,000 4.00 (2.00–12.0) 0.500 40 % 1 36",  # noqa: RUF001
+        "SB3 250 1.00 (1.00–1.00) 2.000 10 % 1 36",  # noqa: RUF001
+        "floor – – 0.200 100 % 1 36",  # noqa: RUF001
+        "",
+        "C1: a small one",
+    ]
+    assert lines[-1] == "Z80, 1 CPU, 1 thread each; torch 2, stable-baselines3 3, sb3-ddpg-custom 4"
 
 
 def test_without_mujoco_one_line_says_how_to_get_it(ddpg: Ddpg) -> None:

@@ -44,8 +44,8 @@ def test_help_of_all_commands(ddpg: Ddpg) -> None:
     flags = ("--checkpoint", "--episodes", "--seed", "--env", "--video", "--render", "--import", "--json", "--debug")
     assert [flag for flag in flags if flag not in evaluate] == []
     bench = ddpg("bench", "--help").stdout
-    flags = ("--case", "--threads", "--rounds", "--segment-seconds", "--precision", "--json", "--debug")
-    assert [flag for flag in flags if flag not in bench] == []
+    options = ("--case", "--threads", "--rounds", "--segment-seconds", "--precision", "--json", "--debug")
+    assert [flag for flag in options if flag not in bench] == []
 
 
 def test_list(ddpg: Ddpg) -> None:
