@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from sb3_ddpg_custom import __version__
+from sb3_ddpg_custom.cli.bench import bench_command
 from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
 from sb3_ddpg_custom.cli.evaluate import evaluate_command
 from sb3_ddpg_custom.cli.list_aliases import list_command
@@ -27,6 +28,7 @@ app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("list")(list_command)
 app.command("config")(config_command)
+app.command("bench")(bench_command)
 
 
 def _print_version(wanted: bool) -> None:

@@ -24,9 +24,8 @@ def torch_threads(wanted: int | None, settings: Settings) -> Iterator[None]:
     """
     import torch as th
 
-    most = 4 * (os.cpu_count() or 1)
-    if wanted is not None and not 1 <= wanted <= most:
-        raise UsageError(f"--threads {wanted} is out of range; from 1 to {most} make sense on this machine")
+    if wanted is not None:
+        check_threads(wanted)
 
     before = th.get_num_threads()
     if wanted is None:
@@ -36,6 +35,17 @@ def torch_threads(wanted: int | None, settings: Settings) -> Iterator[None]:
         yield
     finally:
         th.set_num_threads(before)
+
+
+def check_threads(wanted: int) -> None:
+    """Refuse a number of threads that could only be in each other's way.
+
+    :param wanted: how many
+    :raises UsageError: if they are too many, or none
+    """
+    most = 4 * (os.cpu_count() or 1)
+    if not 1 <= wanted <= most:
+        raise UsageError(f"--threads {wanted} is out of range; from 1 to {most} make sense on this machine")
 
 
 def largest_product(settings: Settings) -> int:

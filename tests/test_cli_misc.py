@@ -36,13 +36,16 @@ finally:
 
 
 def test_help_of_all_commands(ddpg: Ddpg) -> None:
-    assert all(name in ddpg("--help").stdout for name in ("train", "evaluate", "list", "config"))
+    assert all(name in ddpg("--help").stdout for name in ("train", "evaluate", "list", "config", "bench"))
     train = ddpg("train", "--help").stdout
     flags = ("--steps", "--seed", "--config", "--set", "--out", "--name", "--device", "--n-envs", "--eval-every")
     assert [flag for flag in (*flags, "--eval-episodes", "--video", "--render", "--from") if flag not in train] == []
     evaluate = ddpg("evaluate", "--help").stdout
     flags = ("--checkpoint", "--episodes", "--seed", "--env", "--video", "--render", "--import", "--json", "--debug")
     assert [flag for flag in flags if flag not in evaluate] == []
+    bench = ddpg("bench", "--help").stdout
+    options = ("--case", "--threads", "--rounds", "--segment-seconds", "--precision", "--json", "--debug")
+    assert [flag for flag in options if flag not in bench] == []
 
 
 def test_list(ddpg: Ddpg) -> None:

@@ -1,0 +1,386 @@
+import importlib.util
+import io
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+from unittest import mock
+
+import gymnasium as gym
+import pytest
+import torch as th
+from rich.console import Console
+
+from sb3_ddpg_custom.cli import benchmark
+from sb3_ddpg_custom.cli.bench_cases import CASES
+from sb3_ddpg_custom.cli.bench_figures import Measured, Round, Spread, next_count, rotated, summarise
+from sb3_ddpg_custom.cli.bench_floor import multiply, update_products
+from sb3_ddpg_custom.cli.bench_process import Worker
+from sb3_ddpg_custom.cli.bench_report import print_table
+from sb3_ddpg_custom.cli.bench_rounds import _floor_of, compare
+from sb3_ddpg_custom.cli.errors import RunError, UsageError
+
+Ddpg = Callable[..., CompletedProcess[str]]
+# Takes 1 ms for a step and 0.5 ms for an update, or what FACTOR makes of that, and writes down what it was asked.
+FAKE = """
+import json, os, sys
+factor, log, case = float(sys.argv[1]), sys.argv[2], sys.argv[3]
+print("warming up", file=sys.stderr)
+def say(**answer):
+    print(json.dumps(answer), flush=True)
+say(ready=True, name="fake", version=os.environ["OMP_NUM_THREADS"], device="cpu")
+with open(log, "a") as asked:
+    for line in sys.stdin:
+        asked.write(f"{sys.argv[1]} {line}")
+        asked.flush()
+        kind, *number = line.split()
+        if kind == "memory":
+            say(rss_bytes=2**20, bytes_per_transition=None)
+        elif kind == "steps":
+            say(seconds=0.001 * factor * int(number[0]), steps=int(number[0]))
+        else:
+            say(seconds=None if factor == 4 else 0.0005 * factor * int(number[0]))
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[[str], list[str]]:
+    """Write a worker's program; gives its command line."""
+
+    def write(program: str) -> list[str]:
+        path = tmp_path / f"worker{len(list(tmp_path.glob('worker*')))}.py"
+        path.write_text(textwrap.dedent(program))
+        return [sys.executable, str(path)]
+
+    return write
+
+
+def rounds(steps: list[float | None], updates: list[float | None]) -> list[Round]:
+    """Rounds of ten steps and ten updates each, from seconds per step and per update."""
+    return [
+        Round(
+            position=0,
+            steps=None if step is None else 10,
+            steps_seconds=None if step is None else 10 * step,
+            updates=None if update is None else 10,
+            updates_seconds=None if update is None else 10 * update,
+        )
+        for step, update in zip(steps, updates, strict=True)
+    ]
+
+
+def measured(name: str, steps: list[float | None], updates: list[float | None]) -> Measured:
+    return Measured(
+        name=name,
+        version="1",
+        device="cpu",
+        rss_bytes=2**20,
+        bytes_per_transition=36.0,
+        rounds=rounds(steps, updates),
+    )
+
+
+def test_the_floor_of_a_small_net_is_these_products() -> None:
+    products = update_products(observation_dim=3, action_dim=1, net_arch=[4, 2], batch_size=5, dtype=th.float32)
+    sizes = [(*product.left.shape, product.right.shape[1]) for product in products]
+    actor, critic = [(5, 3, 4), (5, 4, 2), (5, 2, 1)], [(5, 4, 4), (5, 4, 2), (5, 2, 1)]
+    assert sizes == [
+        *(actor + critic),  # the targets'
+        *critic,
+        *[(4, 5, 4), (2, 5, 4), (1, 5, 2)],  # ∂L/∂W of the critic, (outputs, batch, inputs)
+        *[(5, 2, 4), (5, 1, 2)],  # ∂L/∂x of its upper layers, (batch, outputs, inputs)
+        *(actor + critic),
+        *[(5, 2, 4), (5, 1, 2), (5, 4, 1)],  # down to the action, one column of the first layer
+        *[(4, 5, 3), (2, 5, 4), (1, 5, 2)],
+        *[(5, 2, 4), (5, 1, 2)],
+    ]
+    assert [product.multiply_adds for product in products[:6]] == [60, 40, 10, 80, 40, 10]
+    assert sum(product.multiply_adds for product in products) == 1020
+
+
+def test_the_floor_multiplies() -> None:
+    products = update_products(observation_dim=2, action_dim=2, net_arch=[3], batch_size=4, dtype=th.float32)
+    last = products[-1]
+    last.out.fill_(0)
+    multiply(products)
+    th.testing.assert_close(last.out, last.left @ last.right)
+    assert all(product.out.shape == (product.left.shape[0], product.right.shape[1]) for product in products)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_cases_know_their_environments(name: str) -> None:
+    case = CASES[name]
+    if case.needs is not None:
+        pytest.importorskip(case.needs)
+    env = gym.make(case.env_id)
+    assert env.observation_space.shape == (case.observation_dim,)
+    assert env.action_space.shape == (case.action_dim,)
+    env.close()
+
+
+def test_medians_and_the_ratios_of_the_same_round() -> None:
+    # The machine is half as fast in the second round, for all.
+    ours = measured("ours", [0.001, 0.002, 0.0016], [0.0005, 0.001, 0.0004])
+    sb3 = measured("SB3", [0.004, 0.008, 0.004], [0.002, 0.004, 0.002])
+    floor = measured("floor", [None, None, None], [0.0001, 0.0002, 0.0001])
+    figures = summarise(ours, baseline=sb3, floor=floor)
+    assert figures.steps_per_second == pytest.approx(625)
+    assert figures.update_ms == pytest.approx(0.5)
+    assert figures.times_baseline == Spread(median=4.0, low=2.5, high=4.0)
+    assert figures.floor_fraction == pytest.approx(0.2)
+    assert (figures.name, figures.rss_bytes, figures.rounds) == ("ours", 2**20, ours.rounds)
+
+
+def test_what_is_unknown_stays_unknown() -> None:
+    floor = measured("floor", [None, None], [0.5, 0.25])
+    figures = summarise(floor, baseline=measured("SB3", [1.0, 1.0], [1.0, 1.0]), floor=floor)
+    assert (figures.steps_per_second, figures.times_baseline, figures.floor_fraction) == (None, None, 1.0)
+    assert figures.update_ms == 375
+    alone = summarise(measured("ours", [0.5], [None]), baseline=None, floor=None)
+    assert (alone.steps_per_second, alone.update_ms, alone.times_baseline, alone.floor_fraction) == (
+        2,
+        None,
+        None,
+        None,
+    )
+
+
+def test_segments_adapt_and_rounds_rotate() -> None:
+    assert next_count(20, 0.01, 1.0) == 2000
+    assert next_count(20, 100.0, 1.0) == 1
+    assert next_count(20, 0.0, 1.0) == 200
+    assert [rotated("abc", number) for number in range(4)] == [list("abc"), list("bca"), list("cab"), list("abc")]
+
+
+def test_contenders_take_turns(script: Callable[[str], list[str]], tmp_path: Path) -> None:
+    command, log = script(FAKE), tmp_path / "log"
+    told: list[str] = []
+    figures = compare(
+        "C1",
+        {name: [*command, factor, str(log)] for name, factor in (("SB3", "2"), ("ours", "1"), ("slow", "4"))},
+        threads=3,
+        rounds=2,
+        segment_seconds=0.1,
+        tell=told.append,
+    )
+    first = [f"{factor} {request}" for factor in (2, 1, 4) for request in ("steps 20", "updates 20", "memory")]
+    two, one, four = ["2 steps 50", "2 updates 100"], ["1 steps 100", "1 updates 200"], ["4 steps 25", "4 updates 20"]
+    asked = log.read_text().splitlines()
+    assert asked == [*first, *(two + one + four), *(two + one + four), *(one + four + two)]
+    assert told == ["starting", *["SB3", "ours", "slow"] * 2, "ours", "slow", "SB3"]
+
+    by_name = {one.name: one for one in figures}
+    assert list(by_name) == ["SB3", "ours", "slow"]
+    assert by_name["ours"].times_baseline == Spread(median=2.0, low=2.0, high=2.0)
+    assert by_name["ours"].steps_per_second == pytest.approx(1000)
+    assert by_name["ours"].update_ms == pytest.approx(0.5)
+    assert by_name["ours"].version == "3"  # the fake's word for OMP_NUM_THREADS
+    assert (by_name["slow"].update_ms, by_name["slow"].floor_fraction) == (None, None)
+    assert [one.position for one in by_name["SB3"].rounds] == [0, 2]
+    assert by_name["SB3"].rounds[0].steps == 50
+
+
+@pytest.mark.parametrize(
+    ("program", "sentence"),
+    [
+        ("import no_such_module", "ended with exit code 1: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("import os; os.kill(os.getpid(), 9)", "died of signal 9 and said nothing"),
+        ("print('hello')", "answered hello"),
+        (
+            "import sys; print('{}', flush=True); sys.stdin.readline(); sys.exit('out of\\n\\nmemory')",
+            "ended with exit code 1: memory",
+        ),
+    ],
+)
+def test_a_worker_that_dies_is_one_sentence(
+    program: str, sentence: str, script: Callable[[str], list[str]], tmp_path: Path
+) -> None:
+    commands = {"good": [*script(FAKE), "1", str(tmp_path / "log")], "bad": script(program)}
+    workers: list[Worker] = []
+
+    def remember(*args: Any, **kwargs: Any) -> Worker:
+        workers.append(Worker(*args, **kwargs))
+        return workers[-1]
+
+    with (
+        mock.patch("sb3_ddpg_custom.cli.bench_rounds.Worker", remember),
+        pytest.raises(RunError) as caught,
+    ):
+        compare("C2", commands, threads=1, rounds=1, segment_seconds=0.1, tell=lambda _: None)
+    assert str(caught.value) == f"the worker of 'bad' on C2 {sentence}"
+    for worker in workers:
+        assert worker._process.returncode is not None
+
+
+def os_kill(process: Any) -> None:
+    os.kill(process.pid, 9)
+
+
+def test_ctrl_c_ends_the_workers(script: Callable[[str], list[str]], tmp_path: Path) -> None:
+    commands = {name: [*script(FAKE), "1", str(tmp_path / "log")] for name in "ab"}
+
+    def interrupt(text: str) -> None:
+        if text != "starting":
+            raise KeyboardInterrupt
+
+    with (
+        mock.patch("subprocess.Popen.kill", autospec=True, side_effect=os_kill) as kill,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        compare("C1", commands, threads=1, rounds=1, segment_seconds=0.1, tell=interrupt)
+    assert [call.args[0].returncode for call in kill.call_args_list] == [-9, -9]
+
+
+def test_a_command_that_is_not_there() -> None:
+    with pytest.raises(RunError, match=r"the worker of 'nobody' cannot be started: .*no/such/python"):
+        compare("C1", {"nobody": ["no/such/python"]}, threads=1, rounds=1, segment_seconds=0.1, tell=lambda _: None)
+
+
+def test_a_failure_in_a_worker_leaves_by_the_error_boundary(ddpg: Ddpg, script: Callable[[str], list[str]]) -> None:
+    dying = script("raise SystemExit('no luck')")
+    with mock.patch.object(benchmark, "own_command", return_value=dying):
+        printed = ddpg("bench", "--case", "C1", code=1)
+    assert printed.stderr.splitlines()[-1] == "ddpg: the worker of 'ours' on C1 ended with exit code 1: no luck"
+    assert printed.stdout == ""
+
+
+def test_extra_contenders_and_bfloat16(script: Callable[[str], list[str]], tmp_path: Path) -> None:
+    command = [*script(FAKE), "1", str(tmp_path / "log")]
+    seen: list[tuple[str, str, int, int]] = []
+    with mock.patch.object(benchmark, "own_command", return_value=command):
+        result = benchmark.measure(
+            cases=["c1", "C2", "C1"],
+            rounds=1,
+            segment_seconds=0.01,
+            precision="bfloat16",
+            extra={"Peer": command},
+            watch=lambda *told: seen.append(told),
+        )
+        with pytest.raises(ValueError, match="'SB3' is taken"):
+            benchmark.measure(cases=["C1"], extra={"SB3": command})
+    assert [case.name for case in result.cases] == ["C1", "C2"]
+    names = ["ours", "ours, bfloat16", "SB3", "floor", "floor, bfloat16", "Peer"]
+    assert [[one.name for one in case.contenders] for case in result.cases] == [names, names]
+    assert seen[0] == ("C1", "starting", 0, 26)
+    assert [done for _, _, done, _ in seen] == list(range(26))
+
+
+def test_the_floor_of_a_contender_is_in_its_precision() -> None:
+    both = {name: measured(name, [None], [1.0]) for name in ("floor", "floor, bfloat16")}
+    found = [_floor_of(name, both) for name in ("ours", "ours, bfloat16", "SB3")]
+    assert found == [both["floor"], both["floor, bfloat16"], both["floor"]]
+
+
+def test_a_real_run(ddpg: Ddpg, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "bench.json"
+    options = ("--case", "C1", "--rounds", 1, "--segment-seconds", 0.02)
+    printed = ddpg("bench", *options, "--json", path)
+    result = json.loads(path.read_text())
+    assert list(result) == ["machine", "threads", "rounds", "segment_seconds", "cases"]
+    assert result["machine"].keys() >= {"processor", "cpus", "torch", "stable-baselines3", "sb3-ddpg-custom"}
+    assert (result["threads"], result["rounds"], result["segment_seconds"]) == (1, 1, 0.02)
+    (case,) = result["cases"]
+    assert (case["name"], case["description"]) == ("C1", "Pendulum-v1, batch 64, net [64, 64]")
+    ours, sb3, floor = case["contenders"]
+    assert [ours["name"], sb3["name"], floor["name"]] == ["ours", "SB3", "floor"]
+    for agent in (ours, sb3):
+        assert agent["rss_bytes"] > 2**20
+        assert agent["steps_per_second"] > 0
+        assert agent["floor_fraction"] > 0
+        assert agent["rounds"][0].keys() == {"position", "steps", "steps_seconds", "updates", "updates_seconds"}
+    # Of a Pendulum transition: s, s' of 3 floats, a, r of one; two flags, which SB3 keeps as floats.
+    assert (ours["bytes_per_transition"], sb3["bytes_per_transition"]) == (36, 40)
+    assert sb3["times_baseline"] == {"median": 1.0, "low": 1.0, "high": 1.0}
+    assert (floor["steps_per_second"], floor["times_baseline"], floor["floor_fraction"]) == (None, None, 1.0)
+    assert len(floor["rounds"]) == 1
+    assert printed.stderr == "measuring C1\n"
+    for word in ("ours", "SB3", "floor", "C1: Pendulum-v1, batch 64, net [64, 64]", f"torch {th.__version__}"):
+        assert word in printed.stdout
+
+
+def fake_result(**options: Any) -> benchmark.BenchResult:
+    one = summarise(measured("ours", [0.001], [0.0005]), baseline=None, floor=None)
+    case = benchmark.CaseResult(name="C1", description="something", contenders=[one])
+    return benchmark.BenchResult(
+        machine=benchmark._machine(), threads=options["threads"], rounds=1, segment_seconds=1.0, cases=[case]
+    )
+
+
+def test_what_the_options_become(ddpg: Ddpg) -> None:
+    with mock.patch.object(benchmark, "measure", side_effect=fake_result) as called:
+        printed = ddpg("bench", "--case", "c2", "--threads", 2, "--precision", "bfloat16", "--json", "-")
+    expected = {"threads": 2, "rounds": 5, "segment_seconds": 1.0, "precision": "bfloat16"}
+    assert called.call_args.kwargs.items() >= {"cases": ["C2"], **expected}.items()
+    assert json.loads(printed.stdout)["cases"][0]["contenders"][0]["steps_per_second"] == pytest.approx(1000)
+
+
+def test_the_table_has_these_cells() -> None:
+    sb3 = measured("SB3", [0.004, 0.012, 0.004], [0.002, 0.002, 0.002])
+    ours = measured("ours", [0.001, 0.001, 0.002], [0.0005, 0.0005, 0.0005])
+    floor = measured("floor", [None] * 3, [0.0001, 0.0002, 0.0003])
+    contenders = [summarise(one, baseline=sb3, floor=floor) for one in (ours, sb3, floor)]
+    case = benchmark.CaseResult(name="C1", description="a small one", contenders=contenders)
+    machine = {"processor": "Z80", "cpus": 1, "torch": "2", "stable-baselines3": "3", "sb3-ddpg-custom": "4"}
+    result = benchmark.BenchResult(machine=machine, threads=1, rounds=3, segment_seconds=1.0, cases=[case])
+    console = Console(width=80, file=io.StringIO())
+    with console.capture() as capture:
+        print_table(result, console)
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [" ".join(line.split()) for line in lines[2:7]] == [
+        "C1 ours 1,000 4.00 (2.00–12.0) 0.500 40 % 1 36",  # noqa: RUF001
+        "SB3 250 1.00 (1.00–1.00) 2.000 10 % 1 36",  # noqa: RUF001
+        "floor – – 0.200 100 % 1 36",  # noqa: RUF001
+        "",
+        "C1: a small one",
+    ]
+    assert lines[-1] == "Z80, 1 CPU, 1 thread each; torch 2, stable-baselines3 3, sb3-ddpg-custom 4"
+
+
+def test_without_mujoco_one_line_says_how_to_get_it(ddpg: Ddpg) -> None:
+    def find(name: str) -> object:
+        return None if name == "mujoco" else importlib.util.find_spec(name)
+
+    remedy = "C3 (HalfCheetah-v5) needs mujoco: pip install 'sb3-ddpg-custom[mujoco]'"
+    with (
+        mock.patch("sb3_ddpg_custom.cli.bench_cases.find_spec", find),
+        mock.patch.object(benchmark, "measure", side_effect=fake_result) as called,
+    ):
+        assert ddpg("bench").stderr == f"left out: {remedy}\n"
+        assert called.call_args.kwargs["cases"] == ["C1", "C2"]
+        assert ddpg("bench", "--case", "C3", code=2).stderr == f"ddpg: {remedy}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--case", "C9"], "--case C9 does not exist; choose from C1, C2, C3"),
+        (["--precision", "float16"], "--precision float16 is neither float32 nor bfloat16"),
+        (["--segment-seconds", "0"], "--segment-seconds is 0.0; it must be above 0"),
+        (["--segment-seconds", "nan"], "--segment-seconds is nan"),
+        (["--threads", "0"], "--threads 0 is out of range"),
+        (["--json", ""], "--json is empty"),
+        (["--json", "."], "--json . is a folder"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(ddpg: Ddpg, arguments: list[str], part: str) -> None:
+    printed = ddpg("bench", *arguments, code=2)
+    assert printed.stderr.startswith(f"ddpg: {part}")
+    assert printed.stderr.count("\n") == 1
+
+
+def test_a_file_that_cannot_be_written_comes_after_the_table(ddpg: Ddpg, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with mock.patch.object(benchmark, "measure", side_effect=fake_result):
+        printed = ddpg("bench", "--case", "C1", "--json", tmp_path / "file" / "bench.json", code=1)
+    assert "cannot be written" in printed.stderr
+    assert "1,000" in printed.stdout
+
+
+def test_cases_are_checked_before_anything_starts() -> None:
+    with pytest.raises(UsageError, match="C9"):
+        benchmark.measure(cases=["C9"])
