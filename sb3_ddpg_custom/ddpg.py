@@ -212,7 +212,7 @@ class DDPG(OffPolicyAlgorithm):
         statistics = []
         for batch in self._batches(gradient_steps, batch_size):
             update = self._update(batch, self.gamma)
-            statistics.append(th.stack(update.statistics))
+            statistics.append(update.statistics)
             if isinstance(batch, PrioritizedSamples):
                 self.replay_buffer.update_priorities(batch.indices, update.td_errors)  # type: ignore[union-attr]
         self._n_updates += gradient_steps

@@ -17,7 +17,7 @@ from torch import nn
 
 from sb3_ddpg_custom import DDPG
 from sb3_ddpg_custom.priorities import PrioritizedSamples
-from sb3_ddpg_custom.updates import AnalyticUpdate, AutogradUpdate, make_update, why_not_analytic
+from sb3_ddpg_custom.updates import AnalyticUpdate, AutogradUpdate, UpdateStatistics, make_update, why_not_analytic
 from sb3_ddpg_custom.updates.flat import FlatAdam, FlatParameters
 from sb3_ddpg_custom.updates.mlp import find_activation
 
@@ -118,7 +118,7 @@ def test_one_step_by_hand() -> None:
         policy.critic_target.qf0[0].weight[0, 3] = 2.0
     one = th.ones(1, 1).double()
     batch = ReplayBufferSamples(th.tensor([[1.0, 0.0, 0.0]]).double(), 0.5 * one, th.zeros(1, 3).double(), one, 3 * one)
-    statistics = update(batch, gamma=0.9).statistics
+    statistics = UpdateStatistics(*update(batch, gamma=0.9).statistics)
     # Q = v a = 1, y = r = 3: loss 4, ∂L/∂Q = -4, so the critic's gradient is -4 (s, a, 1) = -4 (1, 0, 0, 0.5, 1)
     assert statistics.critic_loss == 4.0
     assert statistics.q_mean == 1.0

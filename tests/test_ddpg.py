@@ -244,8 +244,8 @@ def test_several_gradient_steps_are_reported_as_their_mean() -> None:
     model._update = lambda batch, gamma: seen.append(update(batch, gamma)) or seen[-1]  # type: ignore[func-returns-value]
     model.train(gradient_steps=5, batch_size=8)
     assert model.last_update is not None
-    np.testing.assert_allclose(model.last_update.td_error, np.mean([s.statistics.td_error for s in seen]), rtol=1e-6)
-    assert model.last_update.q_max == max(s.statistics.q_max for s in seen)
+    np.testing.assert_allclose(model.last_update.td_error, np.mean([UpdateStatistics(*s.statistics).td_error for s in seen]), rtol=1e-6)
+    assert model.last_update.q_max == max(UpdateStatistics(*s.statistics).q_max for s in seen)
     assert model._n_updates == 5
 
 
@@ -268,7 +268,7 @@ def test_qmax_is_the_mean_over_an_episodes_updates_of_the_batchs_mean_q() -> Non
 
     def spy(batch: Any, gamma: float) -> Any:
         result = update(batch, gamma)
-        means.append(float(result.statistics.q_mean))
+        means.append(float(UpdateStatistics(*result.statistics).q_mean))
         return result
 
     model._update = spy

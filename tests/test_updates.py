@@ -60,8 +60,7 @@ def test_statistics_are_those_of_the_batch_before_the_step() -> None:
         q_values = policy.critic(batch.observations, batch.actions)[0]
         next_q = policy.critic_target(batch.next_observations, policy.actor_target(batch.next_observations))[0]
         targets = batch.rewards + (1 - batch.dones) * 0.9 * next_q
-    statistics = AutogradUpdate(policy, tau=0.5)(batch, gamma=0.9).statistics
-    assert isinstance(statistics, UpdateStatistics)
+    statistics = UpdateStatistics(*AutogradUpdate(policy, tau=0.5)(batch, gamma=0.9).statistics)
     th.testing.assert_close(statistics.q_mean, q_values.mean())
     th.testing.assert_close(statistics.q_max, q_values.max())
     th.testing.assert_close(statistics.td_error, (q_values - targets).abs().mean())

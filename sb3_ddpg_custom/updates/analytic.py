@@ -21,7 +21,7 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
 from sb3_ddpg_custom.updates.flat import FlatAdam, FlatParameters, is_plain_adam
-from sb3_ddpg_custom.updates.interface import Batch, UpdateResult, UpdateStatistics
+from sb3_ddpg_custom.updates.interface import Batch, UpdateResult
 from sb3_ddpg_custom.updates.mlp import layers_of
 from sb3_ddpg_custom.updates.products import Precision
 from sb3_ddpg_custom.updates.work_space import WorkSpace
@@ -116,49 +116,46 @@ class AnalyticUpdate:
         return self._space
 
     def _update(self, space: WorkSpace) -> UpdateResult:
+        seen = space.seen
         self._critic_gradient(space)
-        # Taken now: the actor's gradient writes over the critic's output.
-        critic_loss = reduce(th.add, map(th.dot, space.q_gradients, space.errors)) / 2
-        q_values, td_errors = space.q_values[0], space.errors[0].abs_()
-        q_mean, q_max = th.dot(q_values, space.share), q_values.max()
-        grad_norm_critic = self._descend(self._critic_adam)
+        # Looked at now: the actor's gradient writes over the critic's output.
+        q_values, td_errors = space.q_values[0], space.errors[0]
+        th.dot(q_values, space.share, out=seen.q_mean)
+        th.amax(q_values, 0, out=seen.q_max)
+        th.dot(td_errors.abs_(), space.share, out=seen.td_error)
+        self._descend(self._critic_adam, seen.grad_norm_critic)
         self._actor_gradient(space)
-        grad_norm_actor = self._descend(self._actor_adam)
+        th.dot(q_values, space.share, out=seen.actor_loss)
+        self._descend(self._actor_adam, seen.grad_norm_actor)
         # θ' ← θ' + τ (θ - θ')
         self._targets.flat.lerp_(self._online.flat, self.tau)
-        statistics = UpdateStatistics(
-            critic_loss=critic_loss,
-            actor_loss=-th.dot(q_values, space.share),
-            q_mean=q_mean,
-            q_max=q_max,
-            td_error=th.dot(td_errors, space.share),
-            grad_norm_critic=grad_norm_critic,
-            grad_norm_actor=grad_norm_actor,
-        )
-        return UpdateResult(statistics, td_errors[:, None])
+        return UpdateResult(space.statistics * space.factors, td_errors[:, None])
 
     def _critic_gradient(self, space: WorkSpace) -> None:
         # y = r + γ (1 - terminated) Q'(s', μ'(s'))
-        space.next_actions.copy_(space.actor_target.forward(space.next_observations))
+        space.actor_target.forward()
         for critic in space.critics_target:
-            critic.forward(space.next_inputs)
+            critic.forward()
         th.addcmul(space.rewards, space.discounts, reduce(th.minimum, space.next_q_values), out=space.targets)
         # L = mean w (Q(s, a) - y)²,   ∂L/∂Q = 2 w (Q - y) / n
-        columns = zip(space.critics, space.q_values, space.errors, space.q_gradients, strict=True)
-        for critic, q_values, errors, q_gradients in columns:
-            critic.forward(space.inputs)
+        columns = zip(space.critics, space.q_values, space.errors, space.q_gradients, space.losses, strict=True)
+        for critic, q_values, errors, q_gradients, loss in columns:
+            critic.forward()
             th.sub(q_values, space.targets, out=errors)
             th.mul(errors, space.scale, out=q_gradients)
-            critic.backward()
+            th.dot(errors, q_gradients, out=loss)
+            critic.train()
+        for loss in space.losses[1:]:
+            space.losses[0].add_(loss)
 
     def _actor_gradient(self, space: WorkSpace) -> None:
         # J = mean Q(s, μ(s)),   ∂J/∂Q = 1 / n; descending -J ascends J
-        space.actions.copy_(space.actor.forward(space.observations))
+        space.actor.forward()
         critic = space.critics[0]
-        critic.forward(space.inputs)
+        critic.forward()
         critic.delta.fill_(-1.0 / space.batch_size)
-        critic.backward(train=False, into_actions=space.actor.delta)
-        space.actor.backward()
+        critic.differentiate()  # into the actor's delta
+        space.actor.train()
 
     def _features(self, observations: Any) -> th.Tensor:
         if self.observations_are_features:
@@ -168,9 +165,8 @@ class AnalyticUpdate:
         features: th.Tensor = self.policy.actor.extract_features(observations, extractor)
         return features
 
-    def _descend(self, adam: FlatAdam) -> th.Tensor:
-        norm: th.Tensor = th.linalg.vector_norm(adam.gradient)
+    def _descend(self, adam: FlatAdam, norm: th.Tensor) -> None:
+        th.linalg.vector_norm(adam.gradient, out=norm)
         if self.max_grad_norm is not None:
             adam.gradient.mul_((self.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
         adam.step()
-        return norm

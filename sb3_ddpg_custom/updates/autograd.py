@@ -47,7 +47,7 @@ class AutogradUpdate:
                 grad_norm_critic=grad_norm_critic,
                 grad_norm_actor=grad_norm_actor,
             )
-        return UpdateResult(statistics, td_errors)
+        return UpdateResult(th.stack(statistics), td_errors)
 
     def _critic_step(self, batch: Batch, gamma: float) -> tuple[th.Tensor, th.Tensor, th.Tensor, th.Tensor]:
         policy = self.policy

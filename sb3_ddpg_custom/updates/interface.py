@@ -1,6 +1,6 @@
 """What every way of computing an update takes and gives."""
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch as th
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples, ReplayBufferSamples
@@ -19,7 +19,7 @@ def importance_weights(batch: Batch) -> th.Tensor | None:
 
 
 class UpdateStatistics(NamedTuple):
-    """What one update saw: scalars that stay tensors on the device until somebody reads them.
+    """What one update saw: scalars, or tensors of them that stay on the device until somebody reads them.
 
     :param critic_loss: mean squared TD error (weighted in prioritised replay), summed over the critics
     :param actor_loss: -mean Q(s, μ(s)), before the actor's step
@@ -30,24 +30,24 @@ class UpdateStatistics(NamedTuple):
     :param grad_norm_actor: L2 norm of the actor's gradient, before clipping
     """
 
-    critic_loss: th.Tensor
-    actor_loss: th.Tensor
-    q_mean: th.Tensor
-    q_max: th.Tensor
-    td_error: th.Tensor
-    grad_norm_critic: th.Tensor
-    grad_norm_actor: th.Tensor
+    critic_loss: Any
+    actor_loss: Any
+    q_mean: Any
+    q_max: Any
+    td_error: Any
+    grad_norm_critic: Any
+    grad_norm_actor: Any
 
 
 class UpdateResult(NamedTuple):
     """What one update gives back.
 
-    :param statistics: scalars about the batch
+    :param statistics: the scalars of :class:`UpdateStatistics`, in its order, (7,)
     :param td_errors: abs(Q(s, a) - y) of each transition for the first critic, before the critic's step, (batch, 1), on
         the device; valid until the next update
     """
 
-    statistics: UpdateStatistics
+    statistics: th.Tensor
     td_errors: th.Tensor
 
 

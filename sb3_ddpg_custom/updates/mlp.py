@@ -5,17 +5,19 @@ With x the input of a layer, it computes z = x Wᵀ + b and hands on f(z). Backw
     ∂L/∂W = δᵀ x        ∂L/∂b = Σ δ over the batch        ∂L/∂x = δ W
 
 and the layer before has δ = ∂L/∂x · f'(z) with its own f and z. All tensors are allocated once per batch size and
-written in place: the products dominate, and nothing else may add to them.
+written in place, so a pass is a list of operations that is written down once: the products dominate, and nothing else
+may add to them.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch as th
 from torch import nn
 
-from sb3_ddpg_custom.updates.products import Precision, choose_products
+from sb3_ddpg_custom.updates.products import Operation, Precision, choose_products
 
 
 class Activation(NamedTuple):
@@ -84,61 +86,17 @@ def layers_of(network: nn.Sequential) -> list[tuple[nn.Linear, Activation | None
     return layers
 
 
-class Layer:
-    """One linear map with its activation, and the tensors it writes into.
-
-    ``output`` is f(z). In a layer that is trained, ``delta`` takes ∂L/∂f(z) and becomes ∂L/∂z on the way back.
-
-    :param weight: W, (outputs, inputs)
-    :param bias: b, (outputs,)
-    :param activation: f, None for none
-    :param batch_size: rows of every input
-    :param precision: of its large products
-    """
-
-    def __init__(
-        self, weight: th.Tensor, bias: th.Tensor, activation: Activation | None, batch_size: int, precision: Precision
-    ) -> None:
-        self.activation = activation
-        self.output = weight.new_empty(batch_size, len(weight))
-        self.delta, self._slope = th.empty_like(self.output), th.empty_like(self.output)
-        self._z = th.empty_like(self.output) if activation is not None and activation.needs_z else self.output
-        self._products = choose_products(weight, batch_size, precision)(weight, bias, self.delta)
-
-    def forward(self, x: th.Tensor) -> th.Tensor:
-        """Compute f(x Wᵀ + b); ``output`` holds it until the next call.
-
-        :param x: (batch, inputs); must stay as it is until :meth:`backward`
-        """
-        self._products.forward(x, out=self._z)
-        if self._z is not self.output:
-            self.output.copy_(self._z)
-        return self.output if self.activation is None else self.activation.apply(self.output)
-
-    def through_activation(self) -> None:
-        """Turn ``delta`` from ∂L/∂f(z) into ∂L/∂z."""
-        if self.activation is not None:
-            self.delta.mul_(self.activation.slope(self._z, self._slope))
-
-    def backward(self, gradients: tuple[th.Tensor, th.Tensor] | None, into_input: th.Tensor | None) -> None:
-        """Propagate ``delta``, by now ∂L/∂z.
-
-        :param gradients: get ∂L/∂W and ∂L/∂b, None where they are not wanted
-        :param into_input: gets ∂L/∂x, (batch, inputs), None where it is not wanted
-        """
-        self._products.backward(None if gradients is None else gradients[0], into_input)
-        if gradients is not None:
-            th.sum(self.delta, 0, out=gradients[1])
-
-
 class Mlp:
-    """One network with its work space.
+    """One network as lists of operations on fixed tensors.
+
+    ``output`` is the network's, (batch, outputs). ``delta``, of the same shape, takes ∂L/∂output.
 
     :param activations: of each layer, None for none
     :param parameters: W and b of each layer in turn, (outputs, inputs) and (outputs,)
-    :param gradients: tensors of the same shapes for ∂L/∂W and ∂L/∂b; empty for a network that is not trained
-    :param batch_size: rows of every input
-    :param actions: how many of the last inputs are actions, of which :meth:`backward` can give the gradient
+    :param gradients: get ∂L/∂W and ∂L/∂b, tensors of the same shapes; empty for a network that is not trained
+    :param x: input, (batch, inputs)
+    :param output: gets the output, (batch, outputs); None for a tensor of its own
+    :param action_gradients: gets ∂L/∂a, (batch, actions), of the input's last columns; None where nobody asks for it
     :param precision: of the large products
     """
 
@@ -147,39 +105,66 @@ class Mlp:
         activations: Sequence[Activation | None],
         parameters: Sequence[th.Tensor],
         gradients: Sequence[th.Tensor],
-        batch_size: int,
+        x: th.Tensor,
         *,
-        actions: int = 0,
+        output: th.Tensor | None = None,
+        action_gradients: th.Tensor | None = None,
         precision: Precision = "float32",
     ) -> None:
-        of_layers = zip(parameters[::2], parameters[1::2], activations, strict=True)
-        self.layers = [Layer(w, b, activation, batch_size, precision) for w, b, activation in of_layers]
-        self.gradients = list(zip(gradients[::2], gradients[1::2], strict=True))
-        self.output, self.delta = self.layers[-1].output, self.layers[-1].delta
-        of_actions, delta = parameters[0][:, -actions:], self.layers[0].delta
-        self._to_actions = choose_products(of_actions, batch_size, precision)(of_actions, None, delta)
+        self._forward: list[Operation] = []
+        self._train: list[Operation] = []
+        self._differentiate: list[Operation] = []
+        into_input: list[Operation] = []
+        for index, activation in enumerate(activations):
+            weight, bias = parameters[2 * index : 2 * index + 2]
+            is_last = index == len(activations) - 1
+            y = output if is_last and output is not None else x.new_empty(len(x), len(weight))
+            delta, slope = x.new_empty(2, *y.shape)
+            z = x.new_empty(y.shape) if activation is not None and activation.needs_z else y
+            kind = choose_products(weight, len(x), precision)
+            products = kind(x, weight, z, delta)
 
-    def forward(self, x: th.Tensor) -> th.Tensor:
-        """Compute the network's output; ``output`` holds it until the next call.
+            self._forward += products.forward(bias)
+            if z is not y:
+                self._forward.append(partial(y.copy_, z))
+            if activation is not None:
+                self._forward.append(partial(activation.apply, y))
 
-        :param x: (batch, inputs); must stay as it is until :meth:`backward`
-        """
-        for layer in self.layers:
-            x = layer.forward(x)
-        return x
+            backward = products.begin_backward()
+            if activation is not None:
+                # ∂L/∂z = ∂L/∂f(z) · f'(z), both of them in delta
+                backward = [partial(activation.slope, z, slope), partial(delta.mul_, slope), *backward]
+            if index > 0:
+                into_input = products.into_input(self.delta)
+            elif action_gradients is not None:
+                into_input = _into_last_columns(weight, delta, action_gradients, precision)
+            # The last layer's come first.
+            self._differentiate = [*backward, *into_input, *self._differentiate]
+            if gradients:
+                into_weight, into_bias = gradients[2 * index : 2 * index + 2]
+                backward += [*products.into_weight(into_weight), partial(th.sum, delta, 0, out=into_bias)]
+            self._train = [*backward, *(into_input if index > 0 else []), *self._train]
+            self.output, self.delta, x = y, delta, y
 
-    def backward(self, *, train: bool = True, into_actions: th.Tensor | None = None) -> None:
-        """Propagate ∂L/∂output, which the caller has put into ``delta``, back through the last forward pass.
+    def forward(self) -> th.Tensor:
+        """Compute ``output`` from what is in the input now."""
+        for operation in self._forward:
+            operation()
+        return self.output
 
-        :param train: write ∂L/∂W and ∂L/∂b into ``gradients``
-        :param into_actions: gets ∂L/∂a, (batch, actions), None where it is not wanted
-        """
-        for index in reversed(range(len(self.layers))):
-            layer = self.layers[index]
-            layer.through_activation()
-            layer.backward(
-                self.gradients[index] if train else None,
-                self.layers[index - 1].delta if index else None,
-            )
-        if into_actions is not None:
-            self._to_actions.backward(None, into_actions)
+    def train(self) -> None:
+        """Propagate ``delta`` back through the last forward pass into ``gradients``; the input must be as it was."""
+        for operation in self._train:
+            operation()
+
+    def differentiate(self) -> None:
+        """Propagate ``delta`` back through the last forward pass into ``action_gradients``, past the parameters."""
+        for operation in self._differentiate:
+            operation()
+
+
+def _into_last_columns(
+    weight: th.Tensor, delta: th.Tensor, out: th.Tensor, precision: Precision
+) -> list[Operation]:
+    columns = weight[:, -out.shape[1] :]
+    return choose_products(columns, len(delta), precision)(delta, columns, delta, delta).into_input(out)

@@ -4,17 +4,21 @@ With x the input, W and b the parameters and δ = ∂L/∂z of z = x Wᵀ + b, a
 
     z = x Wᵀ + b        ∂L/∂W = δᵀ x        ∂L/∂x = δ W
 
-Measured with one thread: what torch hands to MKL runs at half of what an AMD processor with AVX-512 can do, while
-oneDNN, which torch carries too, reaches it. On Intel's processors MKL is at the limit already. bfloat16 halves the time
-again or better, but each call costs 10-25 µs, so it pays for large products only.
+All tensors are fixed, so a product is a list of operations without arguments.
+
+Measured on the CPU with one thread: where a result has few columns, MKL, which torch calls, computes its transpose up to
+five times faster. On AMD's processors with AVX-512 it runs at half their speed, while oneDNN, which torch carries too,
+reaches it. bfloat16 halves the time again or better, but each call costs 10-25 µs: it pays for large products only.
 """
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Literal
 
 import torch as th
 
 Precision = Literal["float32", "bfloat16"]
+Operation = Callable[[], object]
 
 # Multiply-adds of one product above which the faster path makes up for what a call of it costs more.
 _ENOUGH_FOR_ONEDNN = 1_500_000
@@ -24,97 +28,87 @@ _ENOUGH_FOR_BFLOAT16 = 4_000_000
 class Products:
     """The products as torch computes them by default: MKL on a CPU, cuBLAS on CUDA.
 
+    :param x: input, (batch, inputs)
     :param weight: W, (outputs, inputs)
-    :param bias: b, (outputs,); None where only :meth:`backward` is wanted
-    :param delta: δ, (batch, outputs), filled before :meth:`backward`; None where only :meth:`forward` is wanted
+    :param z: gets x Wᵀ + b, (batch, outputs)
+    :param delta: δ, (batch, outputs)
     """
 
-    def __init__(self, weight: th.Tensor, bias: th.Tensor | None, delta: th.Tensor | None) -> None:
-        self.weight, self.bias, self.delta = weight, bias, delta
-        self._weight_t = weight.t()
-        self._delta_t = None if delta is None else delta.t()
-        self._x = weight
+    def __init__(self, x: th.Tensor, weight: th.Tensor, z: th.Tensor, delta: th.Tensor) -> None:
+        self.x, self.weight, self.z, self.delta = x, weight, z, delta
 
-    def forward(self, x: th.Tensor, out: th.Tensor) -> None:
+    def forward(self, bias: th.Tensor) -> list[Operation]:
         """Write x Wᵀ + b.
 
-        :param x: (batch, inputs); must stay as it is until :meth:`backward`
-        :param out: (batch, outputs)
+        :param bias: b, (outputs,)
         """
-        self._x = x
-        th.addmm(self.bias, x, self._weight_t, out=out)
+        return [partial(th.addmm, bias, self.x, self.weight.t(), out=self.z)]
 
-    def backward(self, into_weight: th.Tensor | None, into_input: th.Tensor | None) -> None:
-        """Write what is wanted of δᵀ x and δ W.
+    def begin_backward(self) -> list[Operation]:
+        """Do what has to be done to δ first."""
+        return []
 
-        :param into_weight: gets ∂L/∂W, (outputs, inputs)
-        :param into_input: gets ∂L/∂x, (batch, inputs)
+    def into_weight(self, out: th.Tensor) -> list[Operation]:
+        """Write δᵀ x.
+
+        :param out: (outputs, inputs)
         """
-        if into_weight is not None:
-            th.mm(self._delta_t, self._x, out=into_weight)
-        if into_input is not None:
-            th.mm(self.delta, self.weight, out=into_input)
+        return _multiply(self.delta.t(), self.x, out)
+
+    def into_input(self, out: th.Tensor) -> list[Operation]:
+        """Write δ W.
+
+        :param out: (batch, inputs)
+        """
+        return _multiply(self.delta, self.weight, out)
 
 
 class OneDnnProducts(Products):
-    """The same in float32 through oneDNN, which torch calls by itself only for other types."""
+    """The same in float32 through oneDNN, which torch takes by itself for other types only."""
 
-    def forward(self, x: th.Tensor, out: th.Tensor) -> None:
+    def forward(self, bias: th.Tensor) -> list[Operation]:
         """Write x Wᵀ + b; see :meth:`Products.forward`."""
-        self._x = x
-        out.copy_(_linear(x, self.weight, self.bias))
+        return [partial(_onednn, self.x, self.weight, bias, self.z)]
 
-    def backward(self, into_weight: th.Tensor | None, into_input: th.Tensor | None) -> None:
-        """Write what is wanted of δᵀ x and δ W; see :meth:`Products.backward`."""
-        if into_weight is not None:
-            # The first factor is transposed in memory: better the narrow one.
-            if into_weight.shape[0] < into_weight.shape[1]:
-                into_weight.copy_(_linear(self._delta_t, self._x.t(), None))
-            else:
-                into_weight.t().copy_(_linear(self._x.t(), self._delta_t, None))
-        if into_input is not None:
-            into_input.copy_(_linear(self.delta, self._weight_t, None))
+    def into_weight(self, out: th.Tensor) -> list[Operation]:
+        """Write δᵀ x; see :meth:`Products.into_weight`."""
+        # The first factor is copied to be transposed: better the narrow one.
+        if out.shape[0] < out.shape[1]:
+            return [partial(_onednn, self.delta.t(), self.x.t(), None, out)]
+        return [partial(_onednn, self.x.t(), self.delta.t(), None, out.t())]
+
+    def into_input(self, out: th.Tensor) -> list[Operation]:
+        """Write δ W; see :meth:`Products.into_input`."""
+        return [partial(_onednn, self.delta, self.weight.t(), None, out)]
 
 
 class Bfloat16Products(Products):
-    """The same with factors rounded to bfloat16; sums, and what goes in and out, stay float32.
+    """The same with factors and results rounded to bfloat16; what goes in and comes out stays float32."""
 
-    Torch rounds each product's result to bfloat16, too; the bias is added after that.
-    """
+    def __init__(self, x: th.Tensor, weight: th.Tensor, z: th.Tensor, delta: th.Tensor) -> None:
+        super().__init__(x, weight, z, delta)
+        self._x, self._weight, self._delta = _rounded(x), _rounded(weight), _rounded(delta)
 
-    def __init__(self, weight: th.Tensor, bias: th.Tensor | None, delta: th.Tensor | None) -> None:
-        super().__init__(weight, bias, delta)
-        self._rounded = [
-            None if tensor is None else th.empty_like(tensor, dtype=th.bfloat16) for tensor in (weight, delta)
+    def forward(self, bias: th.Tensor) -> list[Operation]:
+        """Write x Wᵀ + b, b unrounded; see :meth:`Products.forward`."""
+        return [
+            partial(self._x.copy_, self.x),
+            partial(self._weight.copy_, self.weight),
+            *_multiply_rounded(self._x, self._weight.t(), self.z),
+            partial(self.z.add_, bias),
         ]
-        self._results: dict[tuple[int, ...], th.Tensor] = {}
 
-    def forward(self, x: th.Tensor, out: th.Tensor) -> None:
-        """Write x Wᵀ + b; see :meth:`Products.forward`."""
-        weight, _ = self._rounded
-        assert weight is not None  # noqa: S101 (for mypy)
-        self._x = x.to(th.bfloat16)
-        self._into(out, self._x, weight.copy_(self.weight).t())
-        if self.bias is not None:
-            out.add_(self.bias)
+    def begin_backward(self) -> list[Operation]:
+        """Round δ; x and W are still rounded from the forward pass."""
+        return [partial(self._delta.copy_, self.delta)]
 
-    def backward(self, into_weight: th.Tensor | None, into_input: th.Tensor | None) -> None:
-        """Write what is wanted of δᵀ x and δ W; see :meth:`Products.backward`."""
-        weight, delta = self._rounded
-        assert weight is not None  # noqa: S101 (for mypy)
-        assert delta is not None  # noqa: S101 (for mypy)
-        assert self.delta is not None  # noqa: S101 (for mypy)
-        delta.copy_(self.delta)
-        if into_weight is not None:
-            self._into(into_weight, delta.t(), self._x)
-        if into_input is not None:
-            self._into(into_input, delta, weight)
+    def into_weight(self, out: th.Tensor) -> list[Operation]:
+        """Write δᵀ x; see :meth:`Products.into_weight`."""
+        return _multiply_rounded(self._delta.t(), self._x, out)
 
-    def _into(self, out: th.Tensor, first: th.Tensor, second: th.Tensor) -> None:
-        result = self._results.get(out.shape)
-        if result is None:
-            result = self._results[out.shape] = th.empty(out.shape, dtype=th.bfloat16, device=out.device)
-        out.copy_(th.mm(first, second, out=result))
+    def into_input(self, out: th.Tensor) -> list[Operation]:
+        """Write δ W; see :meth:`Products.into_input`."""
+        return _multiply_rounded(self._delta, self._weight, out)
 
 
 def choose_products(weight: th.Tensor, batch_size: int, precision: Precision) -> type[Products]:
@@ -147,10 +141,25 @@ def _is_amd_with_avx512() -> bool:
     return "AMD" in str(describe().get("cpu_name", ""))
 
 
-def _linear(x: th.Tensor | None, weight: th.Tensor, bias: th.Tensor | None) -> th.Tensor:
-    """Compute x Wᵀ + b through oneDNN; torch's compiler uses this operator for frozen networks."""
-    result: th.Tensor = th.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-    return result
+def _multiply(a: th.Tensor, b: th.Tensor, out: th.Tensor) -> list[Operation]:
+    if out.device.type == "cpu" and 1 < out.shape[1] <= out.shape[0] // 8:
+        transposed = out.new_empty(out.shape[::-1])
+        return [partial(th.mm, b.t(), a.t(), out=transposed), partial(out.copy_, transposed.t())]
+    return [partial(th.mm, a, b, out=out)]
+
+
+def _multiply_rounded(a: th.Tensor, b: th.Tensor, out: th.Tensor) -> list[Operation]:
+    result = _rounded(out)
+    return [partial(th.mm, a, b, out=result), partial(out.copy_, result)]
+
+
+def _rounded(tensor: th.Tensor) -> th.Tensor:
+    return th.empty_like(tensor, dtype=th.bfloat16, memory_format=th.contiguous_format)
+
+
+def _onednn(x: th.Tensor, weight: th.Tensor, bias: th.Tensor | None, out: th.Tensor) -> None:
+    # torch's compiler puts this operator in the place of linear layers.
+    out.copy_(th.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], ""))
 
 
 def has_fast_bfloat16(device: th.device) -> bool:

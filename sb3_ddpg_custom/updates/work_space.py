@@ -1,13 +1,13 @@
 """The tensors that the update by hand computes in, allocated once per batch size."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch as th
 from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
-from sb3_ddpg_custom.updates.interface import Batch, importance_weights
+from sb3_ddpg_custom.updates.interface import Batch, UpdateStatistics, importance_weights
 from sb3_ddpg_custom.updates.mlp import Mlp, layers_of
 from sb3_ddpg_custom.updates.products import Precision
 
@@ -42,30 +42,37 @@ class WorkSpace:
         self.next_observations, self.next_actions = self.next_inputs[:, :features], self.next_inputs[:, features:]
         self.rewards, self.discounts, self.targets = online[0].new_empty(3, batch_size)
         self.share = online[0].new_full((batch_size,), 1.0 / batch_size)
-        self.scale = self.share * 2.0
-
-        def build(
-            networks: Sequence[nn.Module], parameters: Sequence[th.Tensor], own: Sequence[th.Tensor], actions: int = 0
-        ) -> list[Mlp]:
-            built = []
-            for network in networks:
-                activations = [activation for _, activation in layers_of(network)]
-                size = 2 * len(activations)
-                built.append(
-                    Mlp(activations, parameters[:size], own[:size], batch_size, actions=actions, precision=precision)
-                )
-                parameters, own = parameters[size:], own[size:]
-            return built
+        self.scale, self._are_weighted = self.share * 2.0, False
 
         boundary = len(list(policy.actor.parameters()))
-        (self.actor,) = build([policy.actor.mu], online, gradients)
-        self.critics = build(policy.critic.q_networks, online[boundary:], gradients[boundary:], actions)
-        (self.actor_target,) = build([policy.actor_target.mu], targets, [])
-        self.critics_target = build(policy.critic_target.q_networks, targets[boundary:], [])
+        (self.actor,) = _build(
+            [policy.actor.mu], self.observations, online, gradients, precision, output=self.actions
+        )
+        self.critics = _build(
+            policy.critic.q_networks,
+            self.inputs,
+            online[boundary:],
+            gradients[boundary:],
+            precision,
+            action_gradients=self.actor.delta,
+        )
+        (self.actor_target,) = _build(
+            [policy.actor_target.mu], self.next_observations, targets, [], precision, output=self.next_actions
+        )
+        self.critics_target = _build(
+            policy.critic_target.q_networks, self.next_inputs, targets[boundary:], [], precision
+        )
         self.q_values = [critic.output[:, 0] for critic in self.critics]
         self.q_gradients = [critic.delta[:, 0] for critic in self.critics]
         self.next_q_values = [critic.output[:, 0] for critic in self.critics_target]
         self.errors = [th.empty_like(q_values) for q_values in self.q_values]
+        # What an update sees: sums of e · 2 w e / n and of Q / n, brought to losses by the factors.
+        self.statistics = online[0].new_zeros(len(UpdateStatistics._fields))
+        self.seen = UpdateStatistics(*self.statistics)
+        self.losses = [self.seen.critic_loss, *online[0].new_zeros(len(self.critics) - 1)]
+        self.factors = th.ones_like(self.statistics)
+        UpdateStatistics(*self.factors).critic_loss.fill_(0.5)
+        UpdateStatistics(*self.factors).actor_loss.fill_(-1.0)
 
     def load(self, batch: Batch, observations: th.Tensor, next_observations: th.Tensor, gamma: float) -> None:
         """Take a batch over; numbers of any type are cast.
@@ -87,7 +94,30 @@ class WorkSpace:
         self.discounts.addcmul_(self.discounts, batch.dones[:, 0], value=-1)
         weights = importance_weights(batch)
         # 2 w / n
-        if weights is None:
-            self.scale.fill_(2.0 / self.batch_size)
-        else:
+        if weights is not None:
             th.mul(weights[:, 0], 2.0 / self.batch_size, out=self.scale)
+            self._are_weighted = True
+        elif self._are_weighted:
+            self.scale.fill_(2.0 / self.batch_size)
+            self._are_weighted = False
+
+
+def _build(
+    networks: Iterable[nn.Module],
+    x: th.Tensor,
+    parameters: Sequence[th.Tensor],
+    gradients: Sequence[th.Tensor],
+    precision: Precision,
+    *,
+    output: th.Tensor | None = None,
+    action_gradients: th.Tensor | None = None,
+) -> list[Mlp]:
+    """Build networks of the same input, whose parameters and gradients follow each other."""
+    built = []
+    for network in networks:
+        activations = [activation for _, activation in layers_of(network)]
+        size = 2 * len(activations)
+        own = activations, parameters[:size], gradients[:size], x
+        built.append(Mlp(*own, output=output, action_gradients=action_gradients, precision=precision))
+        parameters, gradients = parameters[size:], gradients[size:]
+    return built
