@@ -32,6 +32,17 @@ def own_command(contender: str) -> list[str]:
     return [sys.executable, "-c", _OWN_WORKER.format(path=sys.path, contender=contender)]
 
 
+def _keep_to(process: int, count: int) -> None:
+    """Give a process some CPUs: some libraries start more threads than they are told to. Linux only.
+
+    :param process: its id, before it has started threads
+    :param count: number of CPUs
+    """
+    if hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):  # it is gone already: its first answer tells why
+            os.sched_setaffinity(process, sorted(os.sched_getaffinity(0))[-count:])
+
+
 class Worker:
     """A worker process; it ends with the ``with`` block, at once if the block fails.
 
@@ -60,6 +71,7 @@ class Worker:
         except OSError as error:
             self._errors.close()
             raise RunError(f"the worker of {name!r} cannot be started: {one_line(error)}") from error
+        _keep_to(self._process.pid, threads)
 
     def __enter__(self) -> "Worker":
         return self
