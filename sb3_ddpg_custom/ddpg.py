@@ -31,7 +31,7 @@ from sb3_ddpg_custom.policies import initialise_outputs
 from sb3_ddpg_custom.priorities import PrioritizedSamples
 from sb3_ddpg_custom.replay_buffer import ReplayBuffer
 from sb3_ddpg_custom.sb3_buffers import from_sb3
-from sb3_ddpg_custom.updates import AnalyticUpdate, Batch, Update, UpdateName, UpdateStatistics, make_update
+from sb3_ddpg_custom.updates import AnalyticUpdate, Batch, Precision, Update, UpdateName, UpdateStatistics, make_update
 
 # An entry of this name among the policy's weights makes SB3's DDPG refuse a zip.
 _NOT_FOR_SB3 = "needs_sb3_ddpg_custom"
@@ -81,6 +81,8 @@ class DDPG(OffPolicyAlgorithm):
     :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
     :param output_init: bound of the uniform initialisation of the output layers (the paper's is 3e-3); None for torch's
     :param update: how gradients are computed, see :func:`sb3_ddpg_custom.updates.make_update`
+    :param precision: ``"bfloat16"`` computes the large matrix products of updates in it; parameters, targets, optimisers
+        and acting stay float32
     :param parameter_noise: explore with noise on the actor's weights; the model keeps a copy, whose ``std`` adapts and
         is saved with it
     """
@@ -126,6 +128,7 @@ class DDPG(OffPolicyAlgorithm):
         max_grad_norm: float | None = None,
         output_init: float | None = None,
         update: UpdateName = "auto",
+        precision: Precision = "float32",
         parameter_noise: ParameterNoise | None = None,
     ) -> None:
         super().__init__(
@@ -164,6 +167,7 @@ class DDPG(OffPolicyAlgorithm):
         self.max_grad_norm = max_grad_norm
         self.output_init = output_init
         self.update: UpdateName = update
+        self.precision: Precision = precision
         self.last_update: UpdateStatistics | None = None
         self._is_saving = False
         self._curves: EpisodeCurves | None = None
@@ -189,7 +193,9 @@ class DDPG(OffPolicyAlgorithm):
         self.critic, self.critic_target = self.policy.critic, self.policy.critic_target
         if self.output_init is not None:
             initialise_outputs(self.policy, self.output_init)
-        self._update: Update = make_update(self.update, self.policy, tau=self.tau, max_grad_norm=self.max_grad_norm)
+        self._update: Update = make_update(
+            self.update, self.policy, tau=self.tau, max_grad_norm=self.max_grad_norm, precision=self.precision
+        )
         self._actor = NumpyActor.of(self._update)
 
     def _setup_lr_schedule(self) -> None:

@@ -17,6 +17,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from sb3_ddpg_custom import DDPG, AnnealedActionNoise, EpisodeScaledActionNoise, ReplayBuffer
 from sb3_ddpg_custom.policies import initialise_outputs
+from sb3_ddpg_custom.updates import UpdateStatistics
 from sb3_ddpg_custom.wrappers import StatsMonitor, load_statistics
 
 SMALL: dict[str, Any] = {
@@ -244,7 +245,9 @@ def test_several_gradient_steps_are_reported_as_their_mean() -> None:
     model._update = lambda batch, gamma: seen.append(update(batch, gamma)) or seen[-1]  # type: ignore[func-returns-value]
     model.train(gradient_steps=5, batch_size=8)
     assert model.last_update is not None
-    np.testing.assert_allclose(model.last_update.td_error, np.mean([UpdateStatistics(*s.statistics).td_error for s in seen]), rtol=1e-6)
+    np.testing.assert_allclose(
+        model.last_update.td_error, np.mean([UpdateStatistics(*s.statistics).td_error for s in seen]), rtol=1e-6
+    )
     assert model.last_update.q_max == max(UpdateStatistics(*s.statistics).q_max for s in seen)
     assert model._n_updates == 5
 

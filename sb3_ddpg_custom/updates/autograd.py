@@ -1,6 +1,7 @@
 """The update for any policy: the equations of ``losses.py``, differentiated by torch."""
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
 
 import torch as th
@@ -15,6 +16,7 @@ from sb3_ddpg_custom.losses import (
     td_target,
 )
 from sb3_ddpg_custom.updates.interface import Batch, UpdateResult, UpdateStatistics, importance_weights
+from sb3_ddpg_custom.updates.products import Precision
 
 
 class AutogradUpdate:
@@ -23,10 +25,19 @@ class AutogradUpdate:
     :param policy: actor, critic, their targets and optimisers
     :param tau: fraction of the online networks that enters the targets after each update
     :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
+    :param precision: ``"bfloat16"`` runs the networks under torch's autocast
     """
 
-    def __init__(self, policy: TD3Policy, *, tau: float, max_grad_norm: float | None = None) -> None:
+    def __init__(
+        self,
+        policy: TD3Policy,
+        *,
+        tau: float,
+        max_grad_norm: float | None = None,
+        precision: Precision = "float32",
+    ) -> None:
         self.policy = policy
+        self.precision: Precision = precision
         self.tau = tau
         self.max_grad_norm = max_grad_norm
         self.has_running_statistics = any("running_" in name for name, _ in policy.named_buffers())
@@ -52,14 +63,17 @@ class AutogradUpdate:
     def _critic_step(self, batch: Batch, gamma: float) -> tuple[th.Tensor, th.Tensor, th.Tensor, th.Tensor]:
         policy = self.policy
         with th.no_grad():
-            next_actions = policy.actor_target(batch.next_observations)
-            next_q_values = policy.critic_target(batch.next_observations, next_actions)
+            with self._products():
+                next_actions = policy.actor_target(batch.next_observations)
+                next_q_values = policy.critic_target(batch.next_observations, next_actions)
             # DDPG has one critic; with several (policy_kwargs n_critics) the most cautious one counts, as in SB3.
-            next_q = th.cat(next_q_values, dim=1).min(dim=1, keepdim=True).values
+            next_q = th.cat(next_q_values, dim=1).min(dim=1, keepdim=True).values.to(batch.rewards.dtype)
             targets = td_target(
                 batch.rewards, batch.dones, next_q, gamma if batch.discounts is None else batch.discounts
             )
-        q_values = policy.critic(batch.observations, batch.actions)
+        with self._products():
+            q_values = policy.critic(batch.observations, batch.actions)
+        q_values = [q.to(targets.dtype) for q in q_values]
         weights = importance_weights(batch)
         loss = reduce(th.add, [critic_loss(q, targets, weights) for q in q_values])
         policy.critic.optimizer.zero_grad()
@@ -70,8 +84,10 @@ class AutogradUpdate:
 
     def _actor_step(self, batch: Batch) -> tuple[th.Tensor, th.Tensor]:
         policy = self.policy
-        actions = policy.actor(batch.observations)
-        q_values = policy.critic.q1_forward(batch.observations, actions)  # type: ignore[arg-type]  # SB3 means dicts too
+        with self._products():
+            actions = policy.actor(batch.observations)
+            q_values = policy.critic.q1_forward(batch.observations, actions)  # type: ignore[arg-type]  # SB3 means dicts too
+        q_values = q_values.to(batch.rewards.dtype)
         parameters = [parameter for parameter in policy.actor.parameters() if parameter.requires_grad]
         ascent = deterministic_policy_gradient(actions, action_gradients(q_values, actions), parameters)
         policy.actor.optimizer.zero_grad()
@@ -81,6 +97,12 @@ class AutogradUpdate:
         grad_norm = self._clip(parameters)
         policy.actor.optimizer.step()
         return actor_loss(q_values), grad_norm
+
+    def _products(self) -> AbstractContextManager[None]:
+        """Run networks in the precision that was asked for."""
+        if self.precision == "float32":
+            return nullcontext()
+        return th.autocast(self.policy.device.type, dtype=th.bfloat16)
 
     def _clip(self, parameters: Iterable[th.Tensor]) -> th.Tensor:
         parameters = list(parameters)

@@ -163,8 +163,6 @@ class Mlp:
             operation()
 
 
-def _into_last_columns(
-    weight: th.Tensor, delta: th.Tensor, out: th.Tensor, precision: Precision
-) -> list[Operation]:
+def _into_last_columns(weight: th.Tensor, delta: th.Tensor, out: th.Tensor, precision: Precision) -> list[Operation]:
     columns = weight[:, -out.shape[1] :]
     return choose_products(columns, len(delta), precision)(delta, columns, delta, delta).into_input(out)

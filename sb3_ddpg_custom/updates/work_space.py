@@ -45,9 +45,7 @@ class WorkSpace:
         self.scale, self._are_weighted = self.share * 2.0, False
 
         boundary = len(list(policy.actor.parameters()))
-        (self.actor,) = _build(
-            [policy.actor.mu], self.observations, online, gradients, precision, output=self.actions
-        )
+        (self.actor,) = _build([policy.actor.mu], self.observations, online, gradients, precision, output=self.actions)
         self.critics = _build(
             policy.critic.q_networks,
             self.inputs,
