@@ -81,7 +81,7 @@ class DDPG(OffPolicyAlgorithm):
     :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
     :param output_init: bound of the uniform initialisation of the output layers (the paper's is 3e-3); None for torch's
     :param update: how gradients are computed, see :func:`sb3_ddpg_custom.updates.make_update`
-    :param precision: ``"bfloat16"`` computes the large matrix products of updates in it; parameters, targets, optimisers
+    :param precision: ``"bfloat16"`` computes the updates' large matrix products in it; parameters, targets, optimisers
         and acting stay float32
     :param parameter_noise: explore with noise on the actor's weights; the model keeps a copy, whose ``std`` adapts and
         is saved with it

@@ -159,7 +159,7 @@ class AnalyticUpdate:
 
     def _features(self, observations: Any) -> th.Tensor:
         if self.observations_are_features:
-            flat: th.Tensor = observations.flatten(1)
+            flat: th.Tensor = observations if observations.dim() == 2 else observations.flatten(1)
             return flat
         extractor = self.policy.actor.features_extractor
         features: th.Tensor = self.policy.actor.extract_features(observations, extractor)

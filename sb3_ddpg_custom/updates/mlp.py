@@ -9,67 +9,14 @@ written in place, so a pass is a list of operations that is written down once: t
 may add to them.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 import torch as th
 from torch import nn
 
+from sb3_ddpg_custom.updates.activations import Activation, find_activation
 from sb3_ddpg_custom.updates.products import Operation, Precision, choose_products
-
-
-class Activation(NamedTuple):
-    """An activation f and its derivative.
-
-    :param apply: writes f(z) over z
-    :param slope: writes f' into its second argument; from f(z), or from z where ``needs_z``
-    :param needs_z: whether the derivative cannot be told from f(z) alone
-    """
-
-    apply: Callable[[th.Tensor], th.Tensor]
-    slope: Callable[[th.Tensor, th.Tensor], th.Tensor]
-    needs_z: bool = False
-
-
-def _silu_slope(z: th.Tensor, out: th.Tensor) -> th.Tensor:
-    # f = z σ(z), so f' = σ + z σ (1 - σ) = σ (1 + z (1 - σ))
-    sigma = th.sigmoid(z)
-    return th.mul(sigma, 1 + z * (1 - sigma), out=out)
-
-
-def _gelu_slope(z: th.Tensor, out: th.Tensor) -> th.Tensor:
-    # f = z Φ(z) with the normal distribution Φ, so f' = Φ + z φ
-    density = th.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
-    return th.add(0.5 * (1 + th.erf(z / math.sqrt(2))), z * density, out=out)
-
-
-def find_activation(module: nn.Module) -> Activation | None:
-    """Give the activation that a module computes, or None if it is none of those known here."""
-    kind = type(module)
-    if kind is nn.ReLU:
-        return Activation(th.relu_, lambda x, out: th.sign(x, out=out))  # x is 0 or more
-    if kind is nn.Tanh:
-        return Activation(th.tanh_, lambda x, out: out.fill_(1.0).addcmul_(x, x, value=-1))  # 1 - tanh²
-    if isinstance(module, nn.LeakyReLU) and module.negative_slope > 0:
-        slope = module.negative_slope
-        return Activation(
-            lambda z: nn.functional.leaky_relu_(z, slope),
-            lambda x, out: out.copy_(th.where(x > 0, 1.0, slope)),
-        )
-    if isinstance(module, nn.ELU):
-        alpha = module.alpha
-        # below 0, f = α (eᶻ - 1), so f' = α eᶻ = f + α
-        return Activation(
-            lambda z: nn.functional.elu_(z, alpha),
-            lambda x, out: out.copy_(th.where(x > 0, 1.0, x + alpha)),
-        )
-    if kind is nn.SiLU:
-        return Activation(lambda z: nn.functional.silu(z, inplace=True), _silu_slope, needs_z=True)
-    if isinstance(module, nn.GELU) and module.approximate == "none":
-        return Activation(lambda z: z.copy_(nn.functional.gelu(z)), _gelu_slope, needs_z=True)
-    return None
 
 
 def layers_of(network: nn.Sequential) -> list[tuple[nn.Linear, Activation | None]]:
@@ -119,21 +66,21 @@ class Mlp:
             weight, bias = parameters[2 * index : 2 * index + 2]
             is_last = index == len(activations) - 1
             y = output if is_last and output is not None else x.new_empty(len(x), len(weight))
-            delta, slope = x.new_empty(2, *y.shape)
+            delta = x.new_empty(y.shape)
             z = x.new_empty(y.shape) if activation is not None and activation.needs_z else y
             kind = choose_products(weight, len(x), precision)
             products = kind(x, weight, z, delta)
 
-            self._forward += products.forward(bias)
+            relu = activation is not None and activation.apply is th.relu_
+            self._forward += products.forward(bias, relu=relu)
             if z is not y:
                 self._forward.append(partial(y.copy_, z))
-            if activation is not None:
+            if activation is not None and not relu:
                 self._forward.append(partial(activation.apply, y))
 
             backward = products.begin_backward()
             if activation is not None:
-                # ∂L/∂z = ∂L/∂f(z) · f'(z), both of them in delta
-                backward = [partial(activation.slope, z, slope), partial(delta.mul_, slope), *backward]
+                backward = [partial(activation.backward, delta, z), *backward]
             if index > 0:
                 into_input = products.into_input(self.delta)
             elif action_gradients is not None:

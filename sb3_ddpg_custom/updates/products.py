@@ -8,7 +8,7 @@ All tensors are fixed, so a product is a list of operations without arguments.
 
 Measured on the CPU with one thread: where a result has few columns, MKL, which torch calls, computes its transpose up
 to five times faster. On AMD's processors with AVX-512 it runs at half their speed, while oneDNN, which torch carries
-too, reaches it. bfloat16 halves the time again or better, but each call costs 10-25 µs: it pays for large products only.
+too, reaches it. bfloat16 halves the time again or better, but each call costs 10-25 µs: it pays for large products.
 """
 
 from collections.abc import Callable
@@ -37,12 +37,13 @@ class Products:
     def __init__(self, x: th.Tensor, weight: th.Tensor, z: th.Tensor, delta: th.Tensor) -> None:
         self.x, self.weight, self.z, self.delta = x, weight, z, delta
 
-    def forward(self, bias: th.Tensor) -> list[Operation]:
-        """Write x Wᵀ + b.
+    def forward(self, bias: th.Tensor, *, relu: bool) -> list[Operation]:
+        """Write x Wᵀ + b, or max(0, x Wᵀ + b).
 
         :param bias: b, (outputs,)
+        :param relu: which of the two
         """
-        return [partial(th.addmm, bias, self.x, self.weight.t(), out=self.z)]
+        return [partial(_addmm_relu if relu else th.addmm, bias, self.x, self.weight.t(), out=self.z)]
 
     def begin_backward(self) -> list[Operation]:
         """Do what has to be done to δ first."""
@@ -66,9 +67,9 @@ class Products:
 class OneDnnProducts(Products):
     """The same in float32 through oneDNN, which torch takes by itself for other types only."""
 
-    def forward(self, bias: th.Tensor) -> list[Operation]:
+    def forward(self, bias: th.Tensor, *, relu: bool) -> list[Operation]:
         """Write x Wᵀ + b; see :meth:`Products.forward`."""
-        return [partial(_onednn, self.x, self.weight, bias, self.z)]
+        return [partial(_onednn, self.x, self.weight, bias, self.z, "relu" if relu else "none")]
 
     def into_weight(self, out: th.Tensor) -> list[Operation]:
         """Write δᵀ x; see :meth:`Products.into_weight`."""
@@ -89,13 +90,14 @@ class Bfloat16Products(Products):
         super().__init__(x, weight, z, delta)
         self._x, self._weight, self._delta = _rounded(x), _rounded(weight), _rounded(delta)
 
-    def forward(self, bias: th.Tensor) -> list[Operation]:
+    def forward(self, bias: th.Tensor, *, relu: bool) -> list[Operation]:
         """Write x Wᵀ + b, b unrounded; see :meth:`Products.forward`."""
         return [
             partial(self._x.copy_, self.x),
             partial(self._weight.copy_, self.weight),
             *_multiply_rounded(self._x, self._weight.t(), self.z),
             partial(self.z.add_, bias),
+            *([partial(self.z.relu_)] if relu else []),
         ]
 
     def begin_backward(self) -> list[Operation]:
@@ -157,9 +159,16 @@ def _rounded(tensor: th.Tensor) -> th.Tensor:
     return th.empty_like(tensor, dtype=th.bfloat16, memory_format=th.contiguous_format)
 
 
-def _onednn(x: th.Tensor, weight: th.Tensor, bias: th.Tensor | None, out: th.Tensor) -> None:
+def _onednn(x: th.Tensor, weight: th.Tensor, bias: th.Tensor | None, out: th.Tensor, activation: str = "none") -> None:
     # torch's compiler puts this operator in the place of linear layers.
-    out.copy_(th.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], ""))
+    out.copy_(th.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], ""))
+
+
+def _addmm_then_relu(bias: th.Tensor, x: th.Tensor, weight_t: th.Tensor, *, out: th.Tensor) -> None:
+    th.addmm(bias, x, weight_t, out=out).relu_()
+
+
+_addmm_relu = getattr(th, "_addmm_activation", _addmm_then_relu)
 
 
 def has_fast_bfloat16(device: th.device) -> bool:

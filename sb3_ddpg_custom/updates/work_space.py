@@ -43,6 +43,7 @@ class WorkSpace:
         self.rewards, self.discounts, self.targets = online[0].new_empty(3, batch_size)
         self.share = online[0].new_full((batch_size,), 1.0 / batch_size)
         self.scale, self._are_weighted = self.share * 2.0, False
+        self._columns = [numbers[:, None] for numbers in (self.rewards, self.discounts, self.scale)]
 
         boundary = len(list(policy.actor.parameters()))
         (self.actor,) = _build([policy.actor.mu], self.observations, online, gradients, precision, output=self.actions)
@@ -83,21 +84,21 @@ class WorkSpace:
         self.observations.copy_(observations)
         self.next_observations.copy_(next_observations)
         self.actions.copy_(batch.actions)
-        self.rewards.copy_(batch.rewards[:, 0])
+        rewards, discounts, scale = self._columns
+        rewards.copy_(batch.rewards)
         # γⁿ (1 - terminated)
         if batch.discounts is None:
-            self.discounts.fill_(gamma)
+            discounts.fill_(gamma)
         else:
-            self.discounts.copy_(batch.discounts[:, 0])
-        self.discounts.addcmul_(self.discounts, batch.dones[:, 0], value=-1)
-        weights = importance_weights(batch)
+            discounts.copy_(batch.discounts)
+        discounts.addcmul_(discounts, batch.dones, value=-1)
         # 2 w / n
+        weights = importance_weights(batch)
         if weights is not None:
-            th.mul(weights[:, 0], 2.0 / self.batch_size, out=self.scale)
-            self._are_weighted = True
+            th.mul(weights, 2.0 / self.batch_size, out=scale)
         elif self._are_weighted:
-            self.scale.fill_(2.0 / self.batch_size)
-            self._are_weighted = False
+            scale.fill_(2.0 / self.batch_size)
+        self._are_weighted = weights is not None
 
 
 def _build(
