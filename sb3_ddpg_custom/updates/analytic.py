@@ -10,7 +10,7 @@ For a batch of n transitions (s, a, r, terminated, s'), with y = r + γ (1 - ter
 The same numbers as ``losses.py`` gives through autograd, up to rounding; a test compares every gradient.
 """
 
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import torch as th
@@ -20,6 +20,7 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
+from sb3_ddpg_custom.updates.capture import Recorded, Recorder, Work, recorder_for
 from sb3_ddpg_custom.updates.flat import FlatAdam, FlatParameters, is_plain_adam
 from sb3_ddpg_custom.updates.interface import Batch, UpdateResult
 from sb3_ddpg_custom.updates.mlp import layers_of
@@ -54,6 +55,7 @@ class AnalyticUpdate:
     :param tau: fraction of the online networks that enters the targets after each update
     :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
     :param precision: of the large matrix products; parameters, targets and optimisers keep theirs
+    :param recorder: records the update, None for what its device offers: CUDA graphs on CUDA, nothing elsewhere
     :raises ValueError: if the formulas do not cover the policy
     """
 
@@ -64,6 +66,7 @@ class AnalyticUpdate:
         tau: float,
         max_grad_norm: float | None = None,
         precision: Precision = "float32",
+        recorder: Recorder | None = None,
     ) -> None:
         reason = why_not_analytic(policy)
         if reason is not None:
@@ -76,17 +79,26 @@ class AnalyticUpdate:
         self.observations_are_features = isinstance(space, spaces.Box) and not (
             policy.normalize_images and is_image_space(space)
         )
+        self._recorder = recorder
+        self._device: th.device | None = None
         self._adopt()
 
     def _adopt(self) -> None:
-        """Move the parameters and the optimisers' states into flat tensors."""
+        """Move the parameters and the optimisers' states into flat tensors; what was recorded lies elsewhere now."""
         policy = self.policy
         actor, critic = list(policy.actor.parameters()), list(policy.critic.parameters())
         self._online = FlatParameters([*actor, *critic])
         self._targets = FlatParameters([*policy.actor_target.parameters(), *policy.critic_target.parameters()])
         boundary = sum(parameter.numel() for parameter in actor)
-        self._actor_adam = FlatAdam(policy.actor.optimizer, actor, self._online.flat[:boundary])
-        self._critic_adam = FlatAdam(policy.critic.optimizer, critic, self._online.flat[boundary:])
+        if self._online.flat.device != self._device:
+            self._device = self._online.flat.device
+            recorder = self._recorder or recorder_for(self._device)
+            self._recorded = None if recorder is None else Recorded(recorder)
+        recorded = self._recorded is not None
+        optimizers = policy.actor.optimizer, policy.critic.optimizer
+        actor_flat, critic_flat = self._online.flat[:boundary], self._online.flat[boundary:]
+        self._actor_adam = FlatAdam(optimizers[0], actor, actor_flat, rate_on_device=recorded)
+        self._critic_adam = FlatAdam(optimizers[1], critic, critic_flat, rate_on_device=recorded)
         self._space: WorkSpace | None = None
 
     def actor_parameters(self) -> list[th.Tensor]:
@@ -106,7 +118,18 @@ class AnalyticUpdate:
             self._adopt()
         space = self._space_for(len(batch.actions))
         space.load(batch, self._features(batch.observations), self._features(batch.next_observations), gamma)
-        return self._update(space)
+        self._actor_adam.prepare()
+        self._critic_adam.prepare()
+        self._do(partial(self._update, space), space)
+        # Copies: recordings write to the same memory again.
+        return UpdateResult(space.statistics * space.factors, space.errors[0][:, None])
+
+    def _do(self, work: Work, space: WorkSpace) -> None:
+        if self._recorded is None:
+            work()
+        else:
+            constants = *self._actor_adam.constants, *self._critic_adam.constants
+            self._recorded(work, (space, self.tau, self.max_grad_norm, *constants))
 
     def _space_for(self, batch_size: int) -> WorkSpace:
         if self._space is None or self._space.batch_size != batch_size:
@@ -115,7 +138,7 @@ class AnalyticUpdate:
             self._space = WorkSpace(self.policy, *parameters, gradients, batch_size, self.precision)
         return self._space
 
-    def _update(self, space: WorkSpace) -> UpdateResult:
+    def _update(self, space: WorkSpace) -> None:
         seen = space.seen
         self._critic_gradient(space)
         # Looked at now: the actor's gradient writes over the critic's output.
@@ -129,7 +152,6 @@ class AnalyticUpdate:
         self._descend(self._actor_adam, seen.grad_norm_actor)
         # θ' ← θ' + τ (θ - θ')
         self._targets.flat.lerp_(self._online.flat, self.tau)
-        return UpdateResult(space.statistics * space.factors, td_errors[:, None])
 
     def _critic_gradient(self, space: WorkSpace) -> None:
         # y = r + γ (1 - terminated) Q'(s', μ'(s'))
@@ -169,4 +191,4 @@ class AnalyticUpdate:
         th.linalg.vector_norm(adam.gradient, out=norm)
         if self.max_grad_norm is not None:
             adam.gradient.mul_((self.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
-        adam.step()
+        adam.descend()

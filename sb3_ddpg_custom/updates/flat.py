@@ -55,9 +55,18 @@ class FlatAdam:
     :param optimizer: plain Adam, see :func:`is_plain_adam`
     :param parameters: what it optimises, views of ``flat`` in order
     :param flat: what to step
+    :param rate_on_device: keep the learning rate in a tensor beside ``flat``, in float32 (as torch's CUDA kernel wants
+        it): then a captured :meth:`descend` follows a schedule
     """
 
-    def __init__(self, optimizer: th.optim.Optimizer, parameters: Sequence[th.nn.Parameter], flat: th.Tensor) -> None:
+    def __init__(
+        self,
+        optimizer: th.optim.Optimizer,
+        parameters: Sequence[th.nn.Parameter],
+        flat: th.Tensor,
+        *,
+        rate_on_device: bool = False,
+    ) -> None:
         self.optimizer = optimizer
         self.parameters = list(parameters)
         self.flat = flat
@@ -68,6 +77,8 @@ class FlatAdam:
         self._steps = th.zeros(len(self.parameters), dtype=th.float32, device=flat.device)
         self._step = [self._steps[0]]
         self._sweep_in = _STEPS_BETWEEN_SWEEPS
+        self._rate = th.zeros((), dtype=th.float32, device=flat.device) if rate_on_device else None
+        self._rate_there = 0.0
         self._adopt_state()
 
     def _adopt_state(self) -> None:
@@ -94,12 +105,24 @@ class FlatAdam:
 
     def step(self) -> None:
         """Descend ``gradient``, with the optimiser's present learning rate and options."""
-        self._sweep_in -= 1
-        if self._sweep_in == 0:
-            for moment in (self._first, self._second):
-                moment.masked_fill_(moment.abs() < _TINY, 0.0)
-            self._sweep_in = _STEPS_BETWEEN_SWEEPS
-        (group,) = self.optimizer.param_groups
+        self.prepare()
+        self.descend()
+
+    def prepare(self) -> None:
+        """Do before a step what is Python's: a captured step repeats only what the device does."""
+        if self._rate is not None and self.options["lr"] != self._rate_there:
+            self._rate_there = self.options["lr"]
+            self._rate.fill_(self._rate_there)
+        if self.flat.device.type == "cpu":  # others are no slower on denormals
+            self._sweep_in -= 1
+            if self._sweep_in == 0:
+                for moment in (self._first, self._second):
+                    moment.masked_fill_(moment.abs() < _TINY, 0.0)
+                self._sweep_in = _STEPS_BETWEEN_SWEEPS
+
+    def descend(self) -> None:
+        """Descend ``gradient``, once it is prepared."""
+        options = self.options
         self._steps += 1
         _step_adam(
             [self.flat],
@@ -109,13 +132,25 @@ class FlatAdam:
             [],
             self._step,
             amsgrad=False,
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            lr=group["lr"],
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
+            beta1=options["betas"][0],
+            beta2=options["betas"][1],
+            lr=options["lr"] if self._rate is None else self._rate,
+            weight_decay=options["weight_decay"],
+            eps=options["eps"],
             maximize=False,
         )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The optimiser's options as they are now."""
+        group: dict[str, Any]
+        (group,) = self.optimizer.param_groups
+        return group
+
+    @property
+    def constants(self) -> tuple[object, ...]:
+        """Numbers that a captured :meth:`descend` would keep: all but the learning rate."""
+        return tuple(self.options[name] for name in ("betas", "weight_decay", "eps"))
 
 
 def is_plain_adam(optimizer: th.optim.Optimizer) -> bool:
