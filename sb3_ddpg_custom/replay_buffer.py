@@ -13,6 +13,7 @@ from stable_baselines3.common.type_aliases import DictReplayBufferSamples, Repla
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_ddpg_custom.batch_memory import BatchMemory
+from sb3_ddpg_custom.device_records import StorageName, check_storage
 from sb3_ddpg_custom.final_observations import NO_SLOT, FinalObservations
 from sb3_ddpg_custom.n_step import n_step_returns
 from sb3_ddpg_custom.observation_fields import Observations, part, write
@@ -21,6 +22,8 @@ from sb3_ddpg_custom.transition_storage import TransitionStorage
 
 # One gather serves as many batches as lie in a processor's cache together.
 _BYTES_AT_ONCE = 1_000_000
+# A GPU has no such need: one transfer of row numbers serves a training, up to this.
+_BYTES_AT_ONCE_ON_DEVICE = 64_000_000
 
 
 class ReplayBuffer(TransitionStorage):
@@ -52,7 +55,12 @@ class ReplayBuffer(TransitionStorage):
     :param priority_exponent: alpha of prioritised replay (the paper's is 0.6), None to draw uniformly
     :param importance_exponent: β₀ of prioritised replay
     :param priority_epsilon: ε of prioritised replay
-    :raises ValueError: if ``n_steps`` or an option of the priorities is out of its range
+    :param storage: ``"cuda"`` keeps a copy of the records on the model's CUDA device, where :meth:`batches` gathers
+        them. It costs device memory for the full capacity, and at each training a transfer of what was added; what is
+        written through the NumPy views is not copied. ``"memory"`` keeps none. ``"auto"`` keeps one where it can and it
+        takes at most half of the device's free memory. Only plain transitions can be copied: one array per
+        observation, and neither n-step returns, memory saving nor priorities
+    :raises ValueError: if ``n_steps`` or an option of the priorities is out of its range, or ``storage`` impossible
     """
 
     def __init__(
@@ -70,6 +78,7 @@ class ReplayBuffer(TransitionStorage):
         priority_exponent: float | None = None,
         importance_exponent: float = 0.4,
         priority_epsilon: float = 1e-6,
+        storage: StorageName = "auto",
     ) -> None:
         if n_steps < 1:
             raise ValueError(f"n_steps must be at least 1, got {n_steps}")
@@ -83,7 +92,9 @@ class ReplayBuffer(TransitionStorage):
         self.priority_exponent = priority_exponent
         self.importance_exponent = importance_exponent
         self.priority_epsilon = priority_epsilon
+        self.storage: StorageName = storage
         self._open_storage()
+        check_storage(storage, plain=self._can_share_gathers, device=self.device, needed_bytes=self.records.nbytes)
         _warn_if_memory_is_short(self.nbytes)
 
     def add(
@@ -126,6 +137,7 @@ class ReplayBuffer(TransitionStorage):
                     break
         if self.priorities is not None:
             self.priorities.add(row * self.n_envs, self.n_envs)
+        self._steps_to_send += 1
         self.pos += 1
         if self.pos == self.buffer_size:
             self.full = True
@@ -192,8 +204,8 @@ class ReplayBuffer(TransitionStorage):
     ) -> Iterator[ReplayBufferSamples | DictReplayBufferSamples | PrioritizedSamples]:
         """Draw several batches, the very ones that as many calls of :meth:`sample` would have drawn.
 
-        Where transitions are plain (one-step returns, one array per observation, no priorities, nothing to normalise,
-        on the CPU) many batches share one gather into memory that is used again.
+        Where transitions are plain (one-step returns, one array per observation, no priorities, nothing to normalise)
+        many batches share one gather into memory that is used again, on the CPU or from a copy on the device.
 
         :param count: how many batches
         :param batch_size: transitions in each
@@ -208,14 +220,26 @@ class ReplayBuffer(TransitionStorage):
             return
         if self.size() == 0:
             raise ValueError("the replay buffer is empty: add transitions before you sample")
-        at_once = max(1, min(count, _BYTES_AT_ONCE // (batch_size * self.records.row_bytes)))
+        most_bytes = _BYTES_AT_ONCE if self.device.type == "cpu" else _BYTES_AT_ONCE_ON_DEVICE
+        at_once = max(1, min(count, most_bytes // (batch_size * self.records.row_bytes)))
         for start in range(0, count, at_once):
             size = min(at_once, count - start)
-            memory = self._batch_memory
-            if memory is None or memory.count != size or memory.batch_size != batch_size:
-                memory = self._batch_memory = BatchMemory(self.records, size, batch_size)
             draws = [self._draw(np.random.randint(0, self.size(), size=batch_size)) for _ in range(size)]
-            yield from memory.gather(draws[0] if size == 1 else np.concatenate(draws))
+            indices = draws[0] if size == 1 else np.concatenate(draws)
+            on_device = self._gather_on_device(indices, batch_size)
+            if on_device is not None:
+                yield from on_device
+            elif self.device.type == "cpu":
+                yield from self._memory_for(size, batch_size).gather(indices)
+            else:
+                for draw in draws:
+                    yield self._samples(draw, None)
+
+    def _memory_for(self, count: int, batch_size: int) -> BatchMemory:
+        memory = self._batch_memory
+        if memory is None or memory.count != count or memory.batch_size != batch_size:
+            memory = self._batch_memory = BatchMemory(self.records, count, batch_size)
+        return memory
 
     def _draw(self, batch_inds: NDArray[np.integer]) -> NDArray[np.integer]:
         """Draw an env for each row, and number the transitions: row * n_envs + env."""

@@ -1,17 +1,22 @@
 """What a replay buffer holds, and how it is laid out, looked up, copied and restored."""
 
+import logging
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sb3_ddpg_custom.batch_memory import BatchMemory
+from sb3_ddpg_custom.device_records import DeviceRecords, StorageName, is_modest
 from sb3_ddpg_custom.final_observations import NO_SLOT, FinalObservations
 from sb3_ddpg_custom.observation_fields import Observations, observation_fields, part
 from sb3_ddpg_custom.priorities import Priorities
 from sb3_ddpg_custom.records import Field, Records
+
+_log = logging.getLogger(__name__)
 
 SelfStorage = TypeVar("SelfStorage", bound="TransitionStorage")
 
@@ -20,6 +25,7 @@ SelfStorage = TypeVar("SelfStorage", bound="TransitionStorage")
 _STORAGE = {
     *("observations", "next_observations", "actions", "rewards", "dones", "timeouts", "final_slots"),
     *("records", "final_observations", "priorities", "_batch_memory"),
+    *("_mirror", "_may_mirror", "_steps_to_send"),
 }
 
 
@@ -54,6 +60,7 @@ class TransitionStorage(SB3ReplayBuffer):
     priority_exponent: float | None
     importance_exponent: float
     priority_epsilon: float
+    storage: StorageName = "auto"  # also of pickles that are older than the option
 
     def _open_storage(self) -> None:
         capacity = self.buffer_size * self.n_envs
@@ -81,6 +88,8 @@ class TransitionStorage(SB3ReplayBuffer):
                 importance_exponent=self.importance_exponent,
                 epsilon=self.priority_epsilon,
             )
+        self._mirror: DeviceRecords | None = None
+        self._may_mirror, self._steps_to_send = True, 0
         self._view_records()
 
     def _view_records(self) -> None:
@@ -97,7 +106,6 @@ class TransitionStorage(SB3ReplayBuffer):
         self._plain &= not isinstance(self.observation_space, spaces.Discrete)
         self._no_timeouts = np.zeros(self.n_envs, dtype=np.bool_)
         self._can_share_gathers = self._plain and self.n_steps == 1 and self.priorities is None
-        self._can_share_gathers &= self.device.type == "cpu"
         self._batch_memory: BatchMemory | None = None
         if self.optimize_memory_usage:
             self.final_slots = views["final_slots"]
@@ -108,6 +116,34 @@ class TransitionStorage(SB3ReplayBuffer):
     def nbytes(self) -> int:
         """Bytes of memory held for transitions, written to or not."""
         return sum(held.nbytes for held in (self.records, self.final_observations, self.priorities) if held is not None)
+
+    def _mirrored(self) -> DeviceRecords | None:
+        """Give the records' copy on a CUDA device as they are now, None where there is none.
+
+        Sent is what :meth:`add` and :meth:`restore` wrote; what is written through the NumPy views is not noticed.
+        """
+        if self._mirror is None and not (self._may_mirror and self.storage != "memory" and self.device.type == "cuda"):
+            return None
+        if self._mirror is None:
+            if self.storage == "auto" and not is_modest(self.records.nbytes, self.device):
+                self._may_mirror = False
+                return None
+            self._mirror = DeviceRecords(self.records, self.device)
+            self._steps_to_send = self.buffer_size
+        self._mirror.upload(self.pos * self.n_envs, min(self._steps_to_send, self.size()) * self.n_envs)
+        self._steps_to_send = 0
+        return self._mirror
+
+    def _gather_on_device(self, indices: NDArray[np.integer], batch_size: int) -> list[ReplayBufferSamples] | None:
+        """Gather batches from the copy on the device, None where there is none; see :meth:`DeviceRecords.gather`."""
+        try:
+            mirror = self._mirrored()
+            return None if mirror is None else mirror.gather(indices, batch_size)
+        except Exception as error:
+            self._mirror, self._may_mirror = None, False
+            reason = str(error).partition("\n")[0]
+            _log.warning("batches come out of memory: keeping the records on the device failed (%s)", reason)
+            return None
 
     def _next_rows(self, indices: NDArray[np.integer], steps: NDArray[np.integer] | int) -> NDArray[np.integer]:
         """Go some rows on in the same env."""
@@ -154,6 +190,7 @@ class TransitionStorage(SB3ReplayBuffer):
         if not np.shares_memory(own, stored.rows):
             own[:] = stored.rows
         self.pos, self.full = stored.pos, stored.full
+        self._steps_to_send = self.buffer_size
         if self.final_observations is not None and stored.final_observations is not None:
             slots = own["final_slots"] if self.optimize_memory_usage else np.empty(0, np.int32)
             self.final_observations.restore(stored.final_observations.copy(), slots)

@@ -85,8 +85,7 @@ class NoRecorder(TapeRecorder):
 def make_policy(dtype: th.dtype = th.float64, device: str = "cpu") -> TD3Policy:
     th.manual_seed(0)
     box = spaces.Box(-1, 1, (3,)), spaces.Box(-1, 1, (2,))
-    policy = TD3Policy(*box, ConstantSchedule(1e-2), net_arch=[8, 6], n_critics=1).to(device=device, dtype=dtype)
-    return policy
+    return TD3Policy(*box, ConstantSchedule(1e-2), net_arch=[8, 6], n_critics=1).to(device=device, dtype=dtype)
 
 
 def make_batch(seed: int, size: int = 16) -> ReplayBufferSamples:

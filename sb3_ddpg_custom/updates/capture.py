@@ -12,8 +12,8 @@ import torch as th
 
 Work = Callable[[], object]
 
-# Times that the same work is done before it is recorded. They are true updates, and nothing has to be undone after them:
-# libraries that set themselves up at their first call do it here. Numbers that change at each call are never recorded.
+# Times that the same work is done before it is recorded. They are true updates, so nothing has to be undone; libraries
+# that set themselves up at their first call do it here. Numbers that change at each call are never recorded.
 WARM_UPS = 3
 
 _log = logging.getLogger(__name__)
