@@ -255,6 +255,23 @@ def test_copies_are_independent(copier: Any) -> None:
     assert all(th.equal(a, b) for a, b in zip(before, copied.parameters(), strict=True))
 
 
+def test_the_gradient_by_the_action_is_finite_in_bfloat16_whatever_memory_held_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A product with more than four million multiply-adds, 17 actions say, was taken from tensors never written to.
+    monkeypatch.setattr("sb3_ddpg_custom.updates.products._ENOUGH_FOR_BFLOAT16", 0)
+    empty_like = th.empty_like
+    monkeypatch.setattr(th, "empty_like", lambda *args, **kwargs: empty_like(*args, **kwargs).fill_(th.nan))
+    policies = []
+    for precision in ("bfloat16", "float32"):
+        policy = make_policy([16, 16]).float()
+        for network in (policy.actor, policy.actor_target, policy.critic, policy.critic_target):
+            network.features_extractor._forward_hooks.clear()
+        result = AnalyticUpdate(policy, tau=0.1, precision=precision)(make_batch(64), gamma=0.9)  # type: ignore[arg-type]
+        policies.append(result.statistics)
+    th.testing.assert_close(*policies, rtol=0.05, atol=0.02)
+
+
 def test_batch_sizes_may_change() -> None:
     m = model().learn(50)
     for batch_size in (16, 5, 16, 1):

@@ -84,7 +84,7 @@ class Mlp:
             if index > 0:
                 into_input = products.into_input(self.delta)
             elif action_gradients is not None:
-                into_input = _into_last_columns(weight, delta, action_gradients, precision)
+                into_input = _into_last_columns(weight, delta, action_gradients)
             # The last layer's come first.
             self._differentiate = [*backward, *into_input, *self._differentiate]
             if gradients:
@@ -110,6 +110,7 @@ class Mlp:
             operation()
 
 
-def _into_last_columns(weight: th.Tensor, delta: th.Tensor, out: th.Tensor, precision: Precision) -> list[Operation]:
+def _into_last_columns(weight: th.Tensor, delta: th.Tensor, out: th.Tensor) -> list[Operation]:
     columns = weight[:, -out.shape[1] :]
-    return choose_products(columns, len(delta), precision)(delta, columns, delta, delta).into_input(out)
+    # In float32: what the backward pass has rounded for bfloat16 is the whole of W.
+    return choose_products(columns, len(delta), "float32")(delta, columns, delta, delta).into_input(out)
