@@ -6,7 +6,7 @@ sends the numbers of the rows that it draws, and not the rows.
 """
 
 from math import gcd
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch as th
@@ -44,7 +44,7 @@ class DeviceRecords:
 
     def __init__(self, records: Records, device: th.device) -> None:
         self.device = device
-        self._dtype = records.rows.dtype
+        self._fields: Any = records.rows.dtype.fields
         # A gather moves integers as wide as a row is made of.
         words = records.rows.view(f"i{gcd(records.row_bytes, 8)}").reshape(len(records), -1)
         self._here = th.from_numpy(words)
@@ -99,7 +99,7 @@ class DeviceRecords:
 
     def _field(self, name: str) -> th.Tensor:
         """View one field of the gathered rows, (size, *shape), a number as (size, 1)."""
-        dtype, offset = (self._dtype.fields or {})[name][:2]
+        dtype, offset = self._fields[name][:2]
         kind = th.from_numpy(np.empty(0, dtype.base)).dtype
         columns = self._rows.view(th.uint8)[:, offset : offset + dtype.itemsize].view(kind)
         return columns.view(len(columns), *(dtype.shape or (1,)))

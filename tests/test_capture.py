@@ -21,21 +21,21 @@ from sb3_ddpg_custom.updates.capture import WARM_UPS, Recorded
 needs_cuda = pytest.mark.skipif(not th.cuda.is_available(), reason="needs a GPU")
 
 
-class Tape(TorchDispatchMode):
+class Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A CUDA graph on the CPU: repeats torch's operations with the tensors and the numbers of the recording.
 
     What the recording has computed is taken back, since a graph's capture computes nothing.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[tuple[Any, Any, Any, Any]] = []
         self.before: dict[int, tuple[Any, Any]] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         for tensor in tree_leaves((args, kwargs)):
             if isinstance(tensor, th.Tensor):
-                storage = tensor.untyped_storage()
+                storage: Any = tensor.untyped_storage()
                 self.before.setdefault(storage.data_ptr(), (storage, storage.clone()))
         result = func(*args, **(kwargs or {}))
         self.operations.append((func, args, kwargs or {}, result))
@@ -130,6 +130,15 @@ def test_twenty_updates_under_a_schedule_are_the_eager_ones() -> None:
     recorded = run(AnalyticUpdate(make_policy(), **options, recorder=recorder), range(20))
     assert_same(recorded, run(AnalyticUpdate(make_policy(), **options), range(20)))
     assert (recorder.warm_ups, recorder.recordings, recorder.replays) == (WARM_UPS, 1, 20 - WARM_UPS)
+
+
+def test_products_in_bfloat16_are_recorded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sb3_ddpg_custom.updates.products._ENOUGH_FOR_BFLOAT16", 0)
+    options: dict[str, Any] = {"tau": 0.1, "precision": "bfloat16"}
+    recorder = TapeRecorder()
+    recorded = run(AnalyticUpdate(make_policy(th.float32), **options, recorder=recorder), range(8))
+    assert_same(recorded, run(AnalyticUpdate(make_policy(th.float32), **options), range(8)))
+    assert recorder.replays == 8 - WARM_UPS
 
 
 def test_neither_warm_up_nor_recording_counts_as_an_update_of_its_own() -> None:

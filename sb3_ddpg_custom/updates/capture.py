@@ -39,7 +39,7 @@ class CudaRecorder:
 
     def __init__(self, device: th.device) -> None:
         # CUDA cannot record its default stream. Warming up on the same one gives cuBLAS its memory for it.
-        self._stream = th.cuda.Stream(device)
+        self._stream = th.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def warm_up(self, work: Work) -> None:
         """Do work on the stream that will be recorded, between what comes before and after on the present one."""
