@@ -272,7 +272,7 @@ def test_batch_sizes_may_change() -> None:
 def test_moments_of_silent_units_become_zero_and_never_denormal() -> None:
     parameter = nn.Parameter(th.ones(2))
     flat_parameters = FlatParameters([parameter])
-    adam = FlatAdam(th.optim.Adam([parameter], lr=1e-3), [parameter], flat_parameters.flat)
+    adam = FlatAdam(th.optim.Adam([parameter], lr=1e-3, betas=(0.9, 0.95)), [parameter], flat_parameters.flat)
     adam.gradient.copy_(th.tensor([1e-3, 1e-3]))
     adam.step()
     adam.gradient.copy_(th.tensor([0.0, 1e-3]))
@@ -281,7 +281,7 @@ def test_moments_of_silent_units_become_zero_and_never_denormal() -> None:
         adam.step()
         for moment in (adam._first, adam._second):
             assert ((moment == 0) | (moment >= smallest_normal)).all()
-    assert adam._first[0] == 0
+    assert adam._first[0] == adam._second[0] == 0
     assert adam._first[1] > 1e-4
 
 

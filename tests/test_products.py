@@ -12,7 +12,8 @@ from sb3_ddpg_custom import DDPG
 from sb3_ddpg_custom.updates import AnalyticUpdate, AutogradUpdate, UpdateStatistics, products
 from sb3_ddpg_custom.updates.products import Bfloat16Products, OneDnnProducts, Operation, Products, choose_products
 
-needs_onednn = pytest.mark.skipif(not th.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+HAS_ONEDNN = th.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+needs_onednn = pytest.mark.skipif(not HAS_ONEDNN, reason="torch was built without oneDNN")
 KINDS = [Products, Bfloat16Products, pytest.param(OneDnnProducts, marks=needs_onednn)]
 
 
