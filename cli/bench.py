@@ -42,11 +42,13 @@ def bench_command(
     if json_file is not None and json_file.is_dir():
         raise UsageError(f"--json {json_file} is a folder; name a file, or - to print")
 
+    import torch as th
     from rich.console import Console
 
     from sb3_ddpg_custom.cli.bench_cases import CASES, check_cases, how_to_get, is_available
     from sb3_ddpg_custom.cli.bench_report import BenchProgress, print_table
     from sb3_ddpg_custom.cli.benchmark import measure
+    from sb3_ddpg_custom.cli.model import remarks_on_precision
     from sb3_ddpg_custom.cli.threads import check_threads
 
     check_threads(threads)
@@ -55,6 +57,8 @@ def bench_command(
     if not cases:
         for name in CASES.keys() - chosen:
             console.print(f"left out: {how_to_get(name)}", markup=False, soft_wrap=True)
+    for remark in remarks_on_precision(precision, th.device("cpu")):
+        console.print(remark)
     with BenchProgress(console) as progress:
         result = measure(
             cases=chosen,

@@ -87,7 +87,8 @@ def print_table(result: BenchResult, console: Console) -> None:
         console.print(f"{case.name}: {case.description}", markup=False)
     console.print(
         f"Medians of {_counted(result.rounds, 'round')}; one update per env step. Ratios compare figures "
-        "of the same round. The floor is the time of an update's matrix products and nothing else.",
+        "of the same round. The floor is the time of an update's matrix products and nothing else, each "
+        "through the fastest library that torch has for it here.",
         markup=False,
     )
     machine = result.machine

@@ -13,6 +13,7 @@ from sb3_ddpg_custom.cli.noise import build_action_noise, build_parameter_noise,
 from sb3_ddpg_custom.cli.settings import Settings
 
 if TYPE_CHECKING:
+    import torch as th
     from stable_baselines3.common.vec_env import VecEnv
 
     from sb3_ddpg_custom.ddpg import DDPG
@@ -33,6 +34,7 @@ _PASSED_ON = (
     "max_grad_norm",
     "output_init",
     "update",
+    "precision",
 )
 
 
@@ -71,6 +73,19 @@ def build_model(settings: Settings, env: "VecEnv", *, seed: int, device: str) ->
     except Exception as error:  # SB3's policies and buffers, and anybody's own, raise what they like
         reason = one_line(error) or type(error).__name__
         raise UsageError(f"no model can be built with {_named(settings)}: {reason}") from error
+
+
+def remarks_on_precision(precision: str, device: "th.device") -> list[str]:
+    """Say so where a precision brings nothing.
+
+    :param precision: that was asked for
+    :param device: where the networks are
+    """
+    from sb3_ddpg_custom.updates import has_fast_bfloat16
+
+    if precision != "bfloat16" or has_fast_bfloat16(device):
+        return []
+    return ["precision is bfloat16, but nothing here multiplies it faster than float32"]
 
 
 def _named(settings: Settings) -> str:

@@ -27,7 +27,7 @@ from sb3_ddpg_custom.cli.classes import import_class
 from sb3_ddpg_custom.cli.config import Resolved
 from sb3_ddpg_custom.cli.environments import evaluation_envs, normalizer, training_envs
 from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
-from sb3_ddpg_custom.cli.model import build_model
+from sb3_ddpg_custom.cli.model import build_model, remarks_on_precision
 from sb3_ddpg_custom.cli.progress import TrainingProgress
 from sb3_ddpg_custom.cli.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.threads import torch_threads
@@ -145,6 +145,8 @@ def run(plan: Plan, console: Console) -> TrainResult:
         pages = TensorBoardPages(_hyperparameters(plan))
         callbacks = [StopOnSignal(signals), evaluation, pages, progress, *extra_callbacks]
         console.print(f"{env_id}: {settings.n_timesteps:,} steps, seed {plan.seed}, in {plan.folder}")
+        for remark in remarks_on_precision(settings.precision, model.device):
+            console.print(remark)
         started = time.monotonic()
         with signals.caught():
             try:

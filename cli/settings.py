@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 POLICIES = ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")
 UPDATES = ("auto", "analytic", "autograd")
+PRECISIONS = ("float32", "bfloat16")
 # Beyond any use, and before memory ends.
 MAX_LAYER = 100_000
 
@@ -193,6 +194,7 @@ class Settings(BaseModel):
     :param critic_weight_decay: L2 on the critic's weights; None: the optimiser's own
     :param output_init: output layers start uniform in ± this; None: as PyTorch starts them
     :param update: how a gradient update is computed
+    :param precision: of the updates' large matrix products
     :param stats_window_size: episodes that the logged means span
     """
 
@@ -249,6 +251,9 @@ class Settings(BaseModel):
     critic_weight_decay: _AtLeastZero | None = None
     output_init: _AboveZero | None = None
     update: Annotated[str, _expect("one of " + ", ".join(UPDATES), _string, lambda name: name in UPDATES)] = "auto"
+    precision: Annotated[str, _expect("one of " + ", ".join(PRECISIONS), _string, lambda name: name in PRECISIONS)] = (
+        "float32"
+    )
     stats_window_size: _Positive = 100
 
 

@@ -25,7 +25,7 @@ class BatchMemory:
         self._dones, self._timeouts = self._rows["dones"], self._rows["timeouts"]
         self._terminated = np.empty(count * batch_size, dtype=np.float32)
         tensors = [
-            th.from_numpy(array).split(batch_size)
+            th.split(th.from_numpy(array), batch_size)
             for array in (
                 self._rows["observations"],
                 self._rows["actions"],

@@ -228,11 +228,9 @@ class DDPG(OffPolicyAlgorithm):
         buffer: Any = self.replay_buffer
         if isinstance(buffer, ReplayBuffer):
             buffer.anneal(self._current_progress_remaining)
-            if isinstance(self._update, AnalyticUpdate):
-                yield from buffer.batches(count, batch_size, self._vec_normalize_env)
-                return
-        for _ in range(count):
-            yield buffer.sample(batch_size, env=self._vec_normalize_env)
+            if isinstance(self._update, AnalyticUpdate):  # which copies a batch before it takes the next one
+                return buffer.batches(count, batch_size, self._vec_normalize_env)
+        return (buffer.sample(batch_size, env=self._vec_normalize_env) for _ in range(count))
 
     def _set_optimizer_options(self) -> None:
         """Bring learning rates and weight decay up to date: SB3 loads old ones with a zip, and knows one rate only."""
@@ -250,13 +248,14 @@ class DDPG(OffPolicyAlgorithm):
 
         :param statistics: one row of statistics per update; reading them here waits for the device, once
         """
-        rows = (th.stack(statistics) if len(statistics) > 1 else statistics[0][None]).tolist()
-        columns = UpdateStatistics(*zip(*rows, strict=True))
-        self.last_update = UpdateStatistics(*[sum(column) / len(rows) for column in columns])._replace(
-            q_max=max(columns.q_max)
-        )
+        if len(statistics) == 1:
+            self.last_update = UpdateStatistics(*statistics[0].tolist())
+        else:
+            columns = UpdateStatistics(*th.stack(statistics, dim=1).tolist())
+            means = UpdateStatistics(*[sum(column) / len(column) for column in columns])
+            self.last_update = means._replace(q_max=max(columns.q_max))
         if self._curves is not None:
-            self._curves.add_updates(sum(columns.q_mean), len(rows))
+            self._curves.add_updates(self.last_update.q_mean * len(statistics), len(statistics))
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         for name, value in zip(_CURVES, self.last_update, strict=True):
             self.logger.record(name, value)

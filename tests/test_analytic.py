@@ -17,7 +17,14 @@ from torch import nn
 
 from sb3_ddpg_custom import DDPG
 from sb3_ddpg_custom.priorities import PrioritizedSamples
-from sb3_ddpg_custom.updates import AnalyticUpdate, AutogradUpdate, UpdateStatistics, make_update, why_not_analytic
+from sb3_ddpg_custom.updates import (
+    AnalyticUpdate,
+    AutogradUpdate,
+    UpdateStatistics,
+    flat,
+    make_update,
+    why_not_analytic,
+)
 from sb3_ddpg_custom.updates.activations import find_activation
 from sb3_ddpg_custom.updates.flat import FlatAdam, FlatParameters
 
@@ -267,7 +274,7 @@ def test_the_gradient_by_the_action_is_finite_in_bfloat16_whatever_memory_held_b
         policy = make_policy([16, 16]).float()
         for network in (policy.actor, policy.actor_target, policy.critic, policy.critic_target):
             network.features_extractor._forward_hooks.clear()
-        result = AnalyticUpdate(policy, tau=0.1, precision=precision)(make_batch(64), gamma=0.9)  # type: ignore[arg-type]
+        result = AnalyticUpdate(policy, tau=0.1, precision=precision)(make_batch(64), gamma=0.9)
         policies.append(result.statistics)
     th.testing.assert_close(*policies, rtol=0.05, atol=0.02)
 
@@ -281,27 +288,30 @@ def test_batch_sizes_may_change() -> None:
 
 def test_moments_of_silent_units_become_zero_and_never_denormal() -> None:
     parameter = nn.Parameter(th.ones(2))
-    flat = FlatParameters([parameter])
-    adam = FlatAdam(th.optim.Adam([parameter], lr=1e-3), [parameter], flat.flat)
+    flat_parameters = FlatParameters([parameter])
+    adam = FlatAdam(th.optim.Adam([parameter], lr=1e-3, betas=(0.9, 0.95)), [parameter], flat_parameters.flat)
     adam.gradient.copy_(th.tensor([1e-3, 1e-3]))
     adam.step()
     adam.gradient.copy_(th.tensor([0.0, 1e-3]))
     smallest_normal = th.finfo(th.float32).tiny
     for _ in range(2000):
         adam.step()
-        assert ((adam._first == 0) | (adam._first >= smallest_normal)).all()
-    assert adam._first[0] == 0
+        for moment in (adam._first, adam._second):
+            assert ((moment == 0) | (moment >= smallest_normal)).all()
+    assert adam._first[0] == adam._second[0] == 0
     assert adam._first[1] > 1e-4
 
 
-def test_flat_adam_is_torchs_adam() -> None:
+@pytest.mark.parametrize("step", [flat._step_adam, flat._public_adam])
+def test_flat_adam_is_torchs_adam(step: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flat, "_step_adam", step)
     th.manual_seed(0)
     ours, reference = nn.Linear(4, 3), nn.Linear(4, 3)
     reference.load_state_dict(ours.state_dict())
     parameters = list(ours.parameters())
     options = {"lr": 3e-3, "betas": (0.8, 0.99), "eps": 1e-6, "weight_decay": 0.1}
-    flat = FlatParameters(parameters)
-    adam = FlatAdam(th.optim.Adam(parameters, **options), parameters, flat.flat)  # type: ignore[arg-type]
+    flat_parameters = FlatParameters(parameters)
+    adam = FlatAdam(th.optim.Adam(parameters, **options), parameters, flat_parameters.flat)  # type: ignore[arg-type]
     theirs = th.optim.Adam(reference.parameters(), **options)  # type: ignore[arg-type]
     for _ in range(20):
         for gradient, parameter in zip(adam.gradients, reference.parameters(), strict=True):
@@ -311,3 +321,4 @@ def test_flat_adam_is_torchs_adam() -> None:
         theirs.step()
     for a, b in zip(ours.parameters(), reference.parameters(), strict=True):
         th.testing.assert_close(a, b)
+        assert adam.optimizer.state[a]["step"] == 20

@@ -241,6 +241,19 @@ def test_a_recording_that_cannot_be_repeated_is_given_up_and_the_work_done() -> 
     assert len(done) == WARM_UPS + 2
 
 
+def test_a_training_of_recorded_updates_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {"learning_rate": 2**-10, "learning_starts": 20, "batch_size": 16, "seed": 0}
+    recorder, weights = TapeRecorder(), []
+    for found in (recorder, None):
+        monkeypatch.setattr("sb3_ddpg_custom.updates.analytic.recorder_for", lambda device, found=found: found)
+        model = DDPG("MlpPolicy", "Pendulum-v1", **options, policy_kwargs={"net_arch": [16]}, device="cpu").learn(60)
+        model.set_parameters(copy.deepcopy(model.get_parameters()))  # its optimisers' states are new tensors
+        weights.append(model.learn(30, reset_num_timesteps=False).policy.state_dict())
+    assert (recorder.warm_ups, recorder.recordings, recorder.replays) == (2 * WARM_UPS, 2, 70 - 2 * WARM_UPS)
+    recorded, expected = weights
+    assert_same(list(recorded.values()), list(expected.values()))
+
+
 def test_on_the_cpu_nothing_is_recorded() -> None:
     assert AnalyticUpdate(make_policy(), tau=0.1)._recorded is None
 

@@ -250,6 +250,15 @@ def test_a_part_longer_than_announced_or_oddly_compressed_is_refused(model: DDPG
         ("policy_kwargs", [1], r"its policy_kwargs are '\[1\]'"),
         ("policy_kwargs", {"net_arch": "abc"}, "do not fit this env's policy"),
         ("policy_kwargs", {"net_arch": {"pi": [8]}}, "do not fit this env's policy"),
+        # as much memory as would end this process
+        (
+            "policy_kwargs",
+            {"net_arch": [10**6, 10**6]},
+            r"its net_arch \[1000000, 1000000\] is larger than its weights",
+        ),
+        ("policy_kwargs", {"net_arch": {"pi": [8], "qf": [10**12]}}, "larger than its weights"),
+        ("policy_kwargs", {"net_arch": [8], "n_critics": 10**6}, "its n_critics 1000000 is larger than its weights"),
+        ("policy_kwargs", {"features_extractor_kwargs": {"features_dim": 10**9}}, "features_dim 1000000000 is larger"),
         ("observation_space", {"_shape": 3}, "the shape of its observation_space is '3'"),
         ("action_space", {"_shape": ["1"]}, "the shape of its action_space"),
         ("policy_class", 3, "an unknown module"),

@@ -15,10 +15,10 @@ import pytest
 import torch as th
 from rich.console import Console
 
-from sb3_ddpg_custom.cli import benchmark
+from sb3_ddpg_custom.cli import bench_floor, benchmark
 from sb3_ddpg_custom.cli.bench_cases import CASES
 from sb3_ddpg_custom.cli.bench_figures import Measured, Round, Spread, next_count, rotated, summarise
-from sb3_ddpg_custom.cli.bench_floor import multiply, update_products
+from sb3_ddpg_custom.cli.bench_floor import fastest, update_products
 from sb3_ddpg_custom.cli.bench_process import Worker
 from sb3_ddpg_custom.cli.bench_report import print_table
 from sb3_ddpg_custom.cli.bench_rounds import _floor_of, compare
@@ -104,11 +104,18 @@ def test_the_floor_of_a_small_net_is_these_products() -> None:
 
 def test_the_floor_multiplies() -> None:
     products = update_products(observation_dim=2, action_dim=2, net_arch=[3], batch_size=4, dtype=th.float32)
-    last = products[-1]
-    last.out.fill_(0)
-    multiply(products)
-    th.testing.assert_close(last.out, last.left @ last.right)
-    assert all(product.out.shape == (product.left.shape[0], product.right.shape[1]) for product in products)
+    for product in products:
+        result = fastest(product)()
+        assert isinstance(result, th.Tensor)
+        th.testing.assert_close(result, product.left @ product.right)
+
+
+def test_the_floor_is_through_the_faster_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([0.2, 0.1])  # of torch's own product, and then of oneDNN's
+    monkeypatch.setattr(bench_floor, "_seconds", lambda operation: next(seconds))
+    (product, *_) = update_products(observation_dim=2, action_dim=2, net_arch=[3], batch_size=4, dtype=th.float32)
+    chosen: Any = fastest(product)
+    assert chosen.func is th.ops.mkldnn._linear_pointwise
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -194,6 +194,16 @@ def test_from_begins_with_the_checkpoint(ddpg: Ddpg, small: tuple[str, ...], tin
     assert not th.equal(fresh["policy.actor.mu.0.weight"], before["policy.actor.mu.0.weight"])
 
 
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_a_precision_that_brings_nothing_is_remarked(
+    is_fast: bool, ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sb3_ddpg_custom.updates.has_fast_bfloat16", lambda device: is_fast)
+    done = ddpg("train", "Tiny-v0", "--out", tmp_path, *small, "--set", "precision=bfloat16")
+    assert ("nothing here multiplies it faster than float32" in done.stdout + done.stderr) is not is_fast
+    assert "precision: bfloat16" in (tmp_path / "Tiny-v0" / "1" / "config.yml").read_text()
+
+
 def test_three_environments(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path) -> None:
     ddpg("train", "Tiny-v0", "--n-envs", 3, "--out", tmp_path, *small, "--steps", 180)
     folder = tmp_path / "Tiny-v0" / "1"

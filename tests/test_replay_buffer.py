@@ -232,3 +232,65 @@ def test_a_row_takes_no_more_than_sb3s_arrays() -> None:
     # HalfCheetah: 17 float64 observations, 6 float32 actions; SB3 keeps three more float32 per transition
     buffer = ReplayBuffer(10, spaces.Box(-1, 1, (17,), np.float64), spaces.Box(-1, 1, (6,), np.float32))
     assert buffer.records.row_bytes <= 2 * 17 * 8 + 6 * 4 + 3 * 4
+
+
+BOX = spaces.Box(-1, 1, (2,), np.float64)
+
+
+@pytest.mark.parametrize("n_envs", [1, 3])
+@pytest.mark.parametrize("at_once", [1, 2, 100])
+@pytest.mark.parametrize(
+    "options", [{}, {"n_steps": 3}, {"optimize_memory_usage": True}, {"priority_exponent": 0.6}], ids=str
+)
+def test_batches_are_those_that_as_many_samples_would_be(
+    options: dict[str, Any], at_once: int, n_envs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer: Any = fill(ReplayBuffer(30, BOX, ACTIONS, device="cpu", n_envs=n_envs, **options), BOX)
+    monkeypatch.setattr("sb3_ddpg_custom.replay_buffer._BYTES_AT_ONCE", at_once * 8 * buffer.records.row_bytes)
+    np.random.seed(3)
+    expected = [buffer.sample(8) for _ in range(5)]
+    np.random.seed(3)
+    # copied, because the next one may take its place
+    ours = [copy.deepcopy(batch) for batch in buffer.batches(5, 8)]
+    assert len(ours) == 5
+    for one, other in zip(ours, expected, strict=True):
+        assert type(one) is type(other)
+        for a, b in zip(one, other, strict=True):
+            assert a is b is None or np.array_equal(a, b)
+
+
+def test_batches_leave_the_random_stream_where_samples_leave_it() -> None:
+    buffer = fill(ReplayBuffer(30, BOX, ACTIONS, device="cpu", n_envs=2), BOX)
+    after = []
+    for draw in (lambda: [buffer.sample(8) for _ in range(5)], lambda: list(buffer.batches(5, 8))):  # type: ignore[attr-defined]
+        np.random.seed(3)
+        draw()
+        after.append(np.random.randint(1 << 30))
+    assert after[0] == after[1]
+
+
+def test_batches_of_somebody_elses_sample_are_theirs() -> None:
+    class Newest(ReplayBuffer):
+        def sample(self, batch_size: int, env: VecNormalize | None = None) -> Any:
+            newest = (self.pos - 1) % self.buffer_size
+            return self._get_samples(np.full(batch_size, newest), env)
+
+    buffer: Any = fill(Newest(30, BOX, ACTIONS, device="cpu"), BOX)
+    (batch,) = buffer.batches(1, 4)
+    assert batch.rewards.flatten().tolist() == [buffer.rewards[19, 0]] * 4
+
+
+def test_batches_of_an_empty_buffer_say_so() -> None:
+    with pytest.raises(ValueError, match="the replay buffer is empty"):
+        next(ReplayBuffer(5, BOX, ACTIONS, device="cpu").batches(1, 4))
+
+
+def test_batches_follow_what_is_loaded_in_the_records_place() -> None:
+    buffer: Any = fill(ReplayBuffer(30, BOX, ACTIONS, device="cpu"), BOX)
+    list(buffer.batches(1, 8))
+    copied = copy.deepcopy(buffer)
+    copied.rewards[:] = 77
+    (batch,) = copied.batches(1, 8)
+    assert set(batch.rewards.flatten().tolist()) == {77.0}
+    (batch,) = buffer.batches(1, 8)
+    assert 77.0 not in batch.rewards

@@ -1,6 +1,7 @@
 """The policy inside a checkpoint, rebuilt from plain data."""
 
 import re
+from itertools import pairwise
 from typing import Any
 
 import torch as th
@@ -48,6 +49,7 @@ def build_policy(
     elif any(name.startswith("features_extractor.cnn") for name in weights):
         policy_class = CnnPolicy
     kwargs = _policy_kwargs(checkpoint)
+    _check_size(checkpoint, kwargs)
     try:
         policy = policy_class(observation_space, action_space, ConstantSchedule(0.0), **kwargs)
         policy.actor.load_state_dict(weights)
@@ -66,6 +68,20 @@ def _policy_kwargs(checkpoint: Checkpoint) -> dict[str, Any]:
         # Only predictions are wanted: no optimiser, and no part of SB3's pickled form.
         if key not in ("optimizer_class", "optimizer_kwargs") and not key.startswith(":")
     }
+
+
+def _check_size(checkpoint: Checkpoint, kwargs: dict[str, Any]) -> None:
+    """Refuse networks larger than the weights that are there, before memory is taken for them."""
+    held = sum(tensor.numel() for tensor in checkpoint.parameters["policy"].values())
+    arch = kwargs.get("net_arch") or []
+    for widths in arch.values() if isinstance(arch, dict) else [arch]:
+        numbers = [width for width in widths if isinstance(width, int)] if isinstance(widths, list) else []
+        if sum(numbers) + sum(a * b for a, b in pairwise(numbers)) > held:
+            raise CheckpointError(f"{checkpoint.path}: its net_arch {str(arch)[:60]} is larger than its weights")
+    of_features = kwargs.get("features_extractor_kwargs")
+    for name, number in [*kwargs.items(), *(of_features.items() if isinstance(of_features, dict) else [])]:
+        if isinstance(number, int) and number > held:
+            raise CheckpointError(f"{checkpoint.path}: its {name} {number} is larger than its weights")
 
 
 def _value(checkpoint: Checkpoint, key: str, value: Any) -> Any:

@@ -61,15 +61,14 @@ class Mlp:
         self._forward: list[Operation] = []
         self._train: list[Operation] = []
         self._differentiate: list[Operation] = []
-        into_input: list[Operation] = []
+        self.output, self.delta = x, x
         for index, activation in enumerate(activations):
             weight, bias = parameters[2 * index : 2 * index + 2]
             is_last = index == len(activations) - 1
             y = output if is_last and output is not None else x.new_empty(len(x), len(weight))
-            delta = x.new_empty(y.shape)
             z = x.new_empty(y.shape) if activation is not None and activation.needs_z else y
-            kind = choose_products(weight, len(x), precision)
-            products = kind(x, weight, z, delta)
+            delta = x.new_empty(y.shape if gradients else 0)
+            products = choose_products(weight, len(x), precision)(x, weight, z, delta)
 
             relu = activation is not None and activation.apply is th.relu_
             self._forward += products.forward(bias, relu=relu)
@@ -78,19 +77,17 @@ class Mlp:
             if activation is not None and not relu:
                 self._forward.append(partial(activation.apply, y))
 
-            backward = products.begin_backward()
-            if activation is not None:
-                backward = [partial(activation.backward, delta, z), *backward]
-            if index > 0:
-                into_input = products.into_input(self.delta)
-            elif action_gradients is not None:
-                into_input = _into_last_columns(weight, delta, action_gradients)
-            # The last layer's come first.
-            self._differentiate = [*backward, *into_input, *self._differentiate]
             if gradients:
+                # The last layer comes first on the way back.
+                back: list[Operation] = [] if activation is None else [partial(activation.backward, delta, z)]
+                back += products.begin_backward()
                 into_weight, into_bias = gradients[2 * index : 2 * index + 2]
-                backward += [*products.into_weight(into_weight), partial(th.sum, delta, 0, out=into_bias)]
-            self._train = [*backward, *(into_input if index > 0 else []), *self._train]
+                learn: list[Operation] = [*products.into_weight(into_weight), partial(th.sum, delta, 0, out=into_bias)]
+                onward = products.into_input(self.delta) if index > 0 else []
+                self._train = [*back, *learn, *onward, *self._train]
+                if index == 0 and action_gradients is not None:
+                    onward = _into_last_columns(weight, delta, action_gradients)
+                self._differentiate = [*back, *onward, *self._differentiate]
             self.output, self.delta, x = y, delta, y
 
     def forward(self) -> th.Tensor:

@@ -13,7 +13,7 @@ too, reaches it. bfloat16 halves the time again or better, but each call costs 1
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch as th
 
@@ -133,14 +133,11 @@ def choose_products(weight: th.Tensor, batch_size: int, precision: Precision) ->
 @lru_cache(maxsize=1)
 def onednn_is_faster() -> bool:
     """Say whether oneDNN multiplies float32 matrices faster here than what torch takes: on AMD with AVX-512."""
-    return hasattr(th.ops.mkldnn, "_linear_pointwise") and th.backends.mkldnn.is_available() and _is_amd_with_avx512()
-
-
-def _is_amd_with_avx512() -> bool:
-    if th.backends.cpu.get_cpu_capability() != "AVX512" or not th.backends.mkl.is_available():
+    has_both = th.backends.mkldnn.is_available() and th.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+    if not has_both or not hasattr(th.ops.mkldnn, "_linear_pointwise"):
         return False
-    describe = getattr(th.cpu, "get_capabilities", dict)  # since torch 2.9 or so
-    return "AMD" in str(describe().get("cpu_name", ""))
+    describe: Callable[[], dict[str, Any]] = getattr(th.cpu, "get_capabilities", dict)  # which older versions lack
+    return th.backends.cpu.get_cpu_capability() == "AVX512" and "AMD" in str(describe().get("cpu_name"))
 
 
 def _multiply(a: th.Tensor, b: th.Tensor, out: th.Tensor) -> list[Operation]:

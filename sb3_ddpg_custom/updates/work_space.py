@@ -1,11 +1,11 @@
 """The tensors that the update by hand computes in, allocated once per batch size."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch as th
 from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.td3.policies import TD3Policy
-from torch import nn
 
 from sb3_ddpg_custom.updates.interface import Batch, UpdateStatistics, importance_weights
 from sb3_ddpg_custom.updates.mlp import Mlp, layers_of
@@ -102,7 +102,7 @@ class WorkSpace:
 
 
 def _build(
-    networks: Iterable[nn.Module],
+    networks: Iterable[Any],
     x: th.Tensor,
     parameters: Sequence[th.Tensor],
     gradients: Sequence[th.Tensor],
