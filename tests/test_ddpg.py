@@ -288,12 +288,12 @@ def test_envs_whose_episodes_began_and_ended_together_are_told_in_one_call(updat
     env = DummyVecEnv([lambda: AnnotatedEnv(gym.make("Pendulum-v1")) for _ in range(4)])
     told: list[list[int]] = []
     env_method = env.env_method
-    env.env_method = lambda name, indices, **kwargs: (
+
+    def spy(name: str, *, indices: list[int], **kwargs: Any) -> list[Any]:
         told.append(indices)
-        or env_method(  # type: ignore[method-assign, func-returns-value]
-            name, indices=indices, **kwargs
-        )
-    )
+        return env_method(name, indices=indices, **kwargs)
+
+    env.env_method = spy  # type: ignore[method-assign, assignment]
     curves = EpisodeCurves(env)
     infos: list[dict[str, Any]] = [{}] * 4
     for q_sum, dones in ((1.0, [0, 1, 0, 0]), (5.0, [1, 1, 0, 1])):
