@@ -109,7 +109,7 @@ def _rows(arrays: Sequence[Any]) -> NDArray[Any] | None:
 def _common(values: Sequence[Any]) -> Any:
     """Give the number or type that all have, None if they differ."""
     first = values[0]
-    if all(value is first for value in values):
+    if len({*map(id, values)}) == 1:
         return first
     # Arrays have no one answer to whether they are equal.
     return first if all(isinstance(value, int | float) and value == first for value in values) else None

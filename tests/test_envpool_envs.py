@@ -18,7 +18,7 @@ SMALL: dict[str, Any] = {"policy_kwargs": {"net_arch": [8]}, "learning_starts": 
 
 
 class CountingPool:
-    """EnvPool's interface; observation = (env, episode, step). Env i's episodes last i + 2 steps, odd ones terminate."""
+    """EnvPool's interface. Observation: (env, episode, step). Env i's episodes take i + 2 steps, odd ones terminate."""
 
     made: ClassVar[list[dict[str, Any]]] = []
 
