@@ -7,6 +7,7 @@ EnvPool takes part where it is installed (--kind envpool). Networks and batches 
 """
 
 import json
+import multiprocessing
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -61,11 +62,22 @@ class Contender:
     :param env: envs of its own
     :param case: for network and batch
     :param updates: gradient steps per step of all envs
+    :param clock: answers the time in seconds
     :param options: keywords beside those that all share
     """
 
-    def __init__(self, algorithm: type[Any], env: VecEnv, case: Case, updates: int, **options: Any) -> None:
+    def __init__(
+        self,
+        algorithm: type[Any],
+        env: VecEnv,
+        case: Case,
+        updates: int,
+        *,
+        clock: Callable[[], float],
+        **options: Any,
+    ) -> None:
         self.env = env
+        self._clock = clock
         self._spent = {"envs": 0.0, "updating": 0.0}
         self.model = algorithm(
             "MlpPolicy",
@@ -88,11 +100,11 @@ class Contender:
 
     def _timed(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*args: Any, **kwargs: Any) -> Any:
-            began = time.perf_counter()
+            began = self._clock()
             try:
                 return call(*args, **kwargs)
             finally:
-                self._spent[part] += time.perf_counter() - began
+                self._spent[part] += self._clock() - began
 
         return timed
 
@@ -103,9 +115,9 @@ class Contender:
         """
         self._spent = dict.fromkeys(self._spent, 0.0)
         steps = iterations * self.env.num_envs
-        began = time.perf_counter()
+        began = self._clock()
         self.model.learn(steps, reset_num_timesteps=False)
-        total = time.perf_counter() - began
+        total = self._clock() - began
         parts = {name: 1e6 * seconds / steps for name, seconds in self._spent.items()}
         return Timing(**parts, collecting=1e6 * total / steps - sum(parts.values()))
 
@@ -120,30 +132,22 @@ def make_envs(kind: Kind, env_id: str, n_envs: int) -> VecEnv:
     if kind is Kind.ENVPOOL:
         return VecMonitor(EnvPoolVecEnv(env_id, n_envs))
     envs = [partial(gym.make, env_id) for _ in range(n_envs)]
-    return VecMonitor(DummyVecEnv(envs) if kind is Kind.DUMMY else SubprocVecEnv(envs))
+    if kind is Kind.DUMMY:
+        return VecMonitor(DummyVecEnv(envs))
+    # A fork has its imports already; otherwise each process spends seconds on torch before the first step.
+    can_fork = "fork" in multiprocessing.get_all_start_methods()
+    return VecMonitor(SubprocVecEnv(envs, start_method="fork" if can_fork else None))
 
 
-def compare(
-    kind: Kind, case: Case, n_envs: int, updates: int, *, rounds: int, seconds: float, parameter_noise: bool
-) -> dict[str, Timing]:
-    """Let both train in turns; medians of the rounds."""
-    ours: dict[str, Any] = {"parameter_noise": ParameterNoise()} if parameter_noise else {}
-    contenders = {
-        "ours": Contender(DDPG, make_envs(kind, case.env_id, n_envs), case, updates, **ours),
-        "SB3": Contender(stable_baselines3.DDPG, make_envs(kind, case.env_id, n_envs), case, updates),
-    }
+def compare(contenders: dict[str, Contender], *, rounds: int, seconds: float) -> dict[str, Timing]:
+    """Let contenders train in turns; each one's median turn."""
     for one in contenders.values():
         one.calibrate(seconds)
     taken: dict[str, list[Timing]] = {name: [] for name in contenders}
     for number in range(rounds):
         for name in sorted(contenders, reverse=bool(number % 2)):
             taken[name].append(contenders[name].take(contenders[name].iterations))
-    for one in contenders.values():
-        one.env.close()
-    return {
-        name: sorted(timings, key=lambda timing: timing.steps_per_second)[rounds // 2]
-        for name, timings in taken.items()
-    }
+    return {name: sorted(all_, key=lambda one: one.steps_per_second)[rounds // 2] for name, all_ in taken.items()}
 
 
 def main(
@@ -155,6 +159,9 @@ def main(
     processes: Annotated[int, typer.Option(min=1, help="The most that subproc starts.")] = 16,
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each.")] = 5,
     seconds: Annotated[float, typer.Option(min=0.01, help="Length of a turn.")] = 0.4,
+    cpu_time: Annotated[
+        bool, typer.Option(help="Clock this process's CPU time: for --kind dummy on a machine with other work to do.")
+    ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here too.")] = None,
 ) -> None:
     """Print env steps per second, and microseconds per env step by where they go."""
@@ -163,6 +170,8 @@ def main(
     case = next((case for name, case in CASES.items() if case.env_id == env and name != "C2"), None)
     if case is None:
         raise typer.BadParameter(f"{env!r} is neither Pendulum-v1 nor HalfCheetah-v5", param_hint="--env")
+    if cpu_time and kind != [Kind.DUMMY]:
+        raise typer.BadParameter("other processes' and threads' time is not this process's: add --kind dummy")
     kinds = kind or [one for one in Kind if one is not Kind.ENVPOOL or find_spec("envpool") is not None]
     table = Table("envs", "kind", "updates", box=None, title=f"{case}; medians of {rounds} turns, one thread")
     for title in (
@@ -182,7 +191,15 @@ def main(
             if one is Kind.SUBPROC and count > processes:
                 continue
             each = updates or count
-            timings = compare(one, case, count, each, rounds=rounds, seconds=seconds, parameter_noise=parameter_noise)
+            shared: dict[str, Any] = {"clock": time.process_time if cpu_time else time.perf_counter}
+            own: dict[str, Any] = {"parameter_noise": ParameterNoise()} if parameter_noise else {}
+            contenders = {
+                name: Contender(algorithm, make_envs(one, env, count), case, each, **shared, **options)
+                for name, algorithm, options in (("ours", DDPG, own), ("SB3", stable_baselines3.DDPG, {}))
+            }
+            timings = compare(contenders, rounds=rounds, seconds=seconds)
+            for contender in contenders.values():
+                contender.env.close()
             ours, theirs = timings["ours"], timings["SB3"]
             ratio = ours.steps_per_second / theirs.steps_per_second
             cells = (ours.envs, ours.updating, theirs.updating, ours.collecting, theirs.collecting)
