@@ -26,6 +26,7 @@ from sb3_ddpg_custom.acting import NumpyActor, without_modes
 from sb3_ddpg_custom.buffer_file import kind_of, load_replay_buffer, opened, save_replay_buffer
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
 from sb3_ddpg_custom.exploration import fit_to_envs, report_progress
+from sb3_ddpg_custom.noise_at_once import at_once
 from sb3_ddpg_custom.parameter_noise import ParameterNoise, PerturbedActor
 from sb3_ddpg_custom.policies import initialise_outputs
 from sb3_ddpg_custom.priorities import PrioritizedSamples
@@ -321,6 +322,7 @@ class DDPG(OffPolicyAlgorithm):
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         if action_noise is not None:
             report_progress(action_noise, 1.0 - self.num_timesteps / self._total_timesteps, self._episode_num)
+            action_noise = at_once(action_noise)
         act = self._perturbed_actor or self._actor
         if act is None or self.num_timesteps < learning_starts:
             return super()._sample_action(learning_starts, action_noise, n_envs)

@@ -1,5 +1,6 @@
 """The notes' two curves, one point per episode: the episode's reward, and "qmax"."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class EpisodeCurves:
         q_sum, updates = self._starts[index]
         self._starts[index] = self._q_sum, self._updates
         updates = self._updates - updates
-        return (self._q_sum - q_sum) / updates if updates else float("nan")
+        return (self._q_sum - q_sum) / updates if updates else math.nan
 
     def publish(self, dones: NDArray[np.bool_], infos: list[dict[str, Any]], logger: Logger, episode: int) -> None:
         """Report the episodes that just ended.
@@ -54,16 +55,25 @@ class EpisodeCurves:
         :param episode: number of episodes that ended before
         """
         writers = [output.writer for output in logger.output_formats if isinstance(output, TensorBoardOutputFormat)]
-        for index in np.flatnonzero(dones):
-            qmax = self.finish(int(index))
-            if self._annotates:
-                self.env.env_method("annotate_episode", indices=[int(index)], qmax=qmax)
+        ended = np.flatnonzero(dones).tolist()
+        qmaxes = [self.finish(index) for index in ended]
+        if self._annotates:
+            self._annotate(ended, qmaxes)
+        for index, qmax in zip(ended, qmaxes, strict=True):
             for writer in writers:
                 if "episode" in infos[index]:
                     writer.add_scalar("episode/reward", infos[index]["episode"]["r"], episode)
-                if not np.isnan(qmax):
+                if not math.isnan(qmax):
                     writer.add_scalar("episode/qmax", qmax, episode)
             episode += 1
+
+    def _annotate(self, indices: list[int], qmaxes: list[float]) -> None:
+        """Tell envs their episodes' qmax: those that began together in one call, as one waits for every subprocess."""
+        envs_of: dict[float, list[int]] = {}
+        for index, qmax in zip(indices, qmaxes, strict=True):
+            envs_of.setdefault(qmax, []).append(index)
+        for qmax, envs in envs_of.items():
+            self.env.env_method("annotate_episode", indices=envs, qmax=qmax)
 
 
 def _has_annotate_episode(env: VecEnv) -> bool:

@@ -155,7 +155,13 @@ class PerEnvActionNoise(VectorizedActionNoise):
 
         :return: (n_envs, *shape of an action)
         """
-        noise: NDArray[np.floating] = super().__call__()
+        return self.scaled(super().__call__())
+
+    def scaled(self, noise: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Give each env its scale.
+
+        :param noise: the envs' noise at scale 1, (n_envs, *shape of an action)
+        """
         scales = self.scales.reshape(-1, *[1] * (noise.ndim - 1))
         return np.asarray(scales * noise, dtype=noise.dtype)
 
@@ -199,6 +205,9 @@ def report_progress(noise: ActionNoise | None, progress_remaining: float, episod
     :param episode: number of episodes finished so far, over all envs
     """
     noises = noise.noises if isinstance(noise, VectorizedActionNoise) else [noise]
+    # Asking an abstract class about every env's noise costs more than setting a scale.
+    if not any(issubclass(kind, ProgressNoise) for kind in {type(one) for one in noises}):
+        return
     for one in noises:
         if isinstance(one, ProgressNoise):
             one.set_progress(progress_remaining, episode)

@@ -11,6 +11,8 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 from torch.func import functional_call
 
+from sb3_ddpg_custom.stacked_actor import StackedActor
+
 _NORMALISATIONS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)
 
 
@@ -90,7 +92,7 @@ class PerturbedActor:
     """A policy's actor, with other noise on its weights for each env.
 
     Weights are kept beside the actor rather than in copies of it, so the actor itself stays as it is, and running
-    statistics of batch norm are always its own. It costs a set of weights and a forward pass per env.
+    statistics of batch norm are always its own. It costs a set of weights per env, which every step reads.
 
     :param noise: size of the noise, which :meth:`adapt` moves
     :param policy: the policy, in evaluation mode whenever something is asked of this object
@@ -106,7 +108,8 @@ class PerturbedActor:
             for name, parameter in policy.actor.named_parameters()
             if parameter.requires_grad and name.rpartition(".")[0] not in normalising
         }
-        self._weights: list[dict[str, th.Tensor] | None] = [None] * n_envs
+        self._acting = StackedActor(policy.actor, n_envs)
+        self._begins_anew = np.ones(n_envs, dtype=np.bool_)
         self._steps = 0
 
     def reset(self, indices: Iterable[int]) -> None:
@@ -115,7 +118,7 @@ class PerturbedActor:
         :param indices: numbers of the envs
         """
         for index in indices:
-            self._weights[index] = None
+            self._begins_anew[index] = True
 
     def __call__(self, observations: NDArray[Any] | dict[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Act, each env with its own weights.
@@ -125,13 +128,12 @@ class PerturbedActor:
         """
         self._steps += 1
         tensors, _ = self.policy.obs_to_tensor(observations)
-        actions = []
-        for index, weights in enumerate(self._weights):
-            if weights is None:
-                weights = self._weights[index] = self._perturb()
-            actions.append(self._act(weights, _row(tensors, index)))
+        for index in np.flatnonzero(self._begins_anew):
+            self._acting.set(int(index), self._perturb())
+        self._begins_anew[:] = False
+        actions = self._acting(tensors)
         shape: Any = self.policy.action_space.shape
-        return np.asarray(th.cat(actions).cpu().numpy().reshape(-1, *shape), dtype=np.float32)
+        return np.asarray(actions.cpu().numpy().reshape(-1, *shape), dtype=np.float32)
 
     @property
     def adaptation_is_due(self) -> bool:
@@ -163,9 +165,3 @@ class PerturbedActor:
         with th.no_grad():
             actions: th.Tensor = functional_call(self.policy.actor, weights, (observations,))
         return actions
-
-
-def _row(observations: PyTorchObs, index: int) -> PyTorchObs:
-    if isinstance(observations, dict):
-        return {key: value[index : index + 1] for key, value in observations.items()}
-    return observations[index : index + 1]

@@ -14,8 +14,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_ddpg_custom import DDPG, AnnealedActionNoise, EpisodeScaledActionNoise, ReplayBuffer
+from sb3_ddpg_custom.episode_curves import EpisodeCurves
 from sb3_ddpg_custom.policies import initialise_outputs
 from sb3_ddpg_custom.updates import UpdateStatistics
 from sb3_ddpg_custom.wrappers import StatsMonitor, load_statistics
@@ -279,6 +281,30 @@ def test_qmax_is_the_mean_over_an_episodes_updates_of_the_batchs_mean_q() -> Non
     # updates follow steps 21, 22, …; an episode's last step is followed by its update only when it has ended
     qmax = [annotation["qmax"] for annotation in env.annotations]
     np.testing.assert_allclose(qmax, [np.mean(means[:4]), np.mean(means[4:29]), np.mean(means[29:54])], rtol=1e-5)
+
+
+@pytest.mark.parametrize("updates", [0, 2])
+def test_envs_whose_episodes_began_and_ended_together_are_told_in_one_call(updates: int) -> None:
+    env = DummyVecEnv([lambda: AnnotatedEnv(gym.make("Pendulum-v1")) for _ in range(4)])
+    told: list[list[int]] = []
+    env_method = env.env_method
+
+    def spy(name: str, *, indices: list[int], **kwargs: Any) -> list[Any]:
+        told.append(indices)
+        return env_method(name, indices=indices, **kwargs)
+
+    env.env_method = spy  # type: ignore[method-assign, assignment]
+    curves = EpisodeCurves(env)
+    infos: list[dict[str, Any]] = [{}] * 4
+    for q_sum, dones in ((1.0, [0, 1, 0, 0]), (5.0, [1, 1, 0, 1])):
+        if updates:
+            curves.add_updates(q_sum, updates)
+        curves.publish(np.array(dones, dtype=bool), infos, Logger(None, []), episode=0)
+    assert told == ([[1], [0, 3], [1]] if updates else [[1], [0, 1, 3]])
+    qmaxes = [[annotation["qmax"] for annotation in wrapped.annotations] for wrapped in env.envs]  # type: ignore[attr-defined]
+    expected = [[1.5], [0.5, 2.5], [], [1.5]] if updates else [[np.nan], [np.nan] * 2, [], [np.nan]]
+    for got, wanted in zip(qmaxes, expected, strict=True):
+        np.testing.assert_array_equal(got, wanted)
 
 
 def test_a_wrapper_that_ends_episodes_around_the_monitor_does_not_stop_the_training(tmp_path: Path) -> None:

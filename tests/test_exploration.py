@@ -7,12 +7,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import stable_baselines3
+from numpy.typing import NDArray
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise, VectorizedActionNoise
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ddpg_custom import DDPG, AnnealedActionNoise, EpisodeBias, EpisodeScaledActionNoise, PerEnvActionNoise
 from sb3_ddpg_custom.exploration import fit_to_envs, report_progress
+from sb3_ddpg_custom.noise_at_once import NoiseAtOnce, at_once
 
 SMALL: dict[str, Any] = {"policy_kwargs": {"net_arch": [8]}, "learning_starts": 10, "batch_size": 8}
 
@@ -161,3 +163,91 @@ def test_a_saved_noise_fits_another_number_of_envs(make: Any, n_envs: int, tmp_p
     loaded = DDPG.load(tmp_path / "model", env=pendulum(n_envs)).learn(10 * n_envs)
     assert loaded.action_noise is not None
     assert loaded.action_noise().shape == (n_envs, 1)
+
+
+def ornstein_uhlenbeck(size: int = 3, **kwargs: Any) -> OrnsteinUhlenbeckActionNoise:
+    return OrnsteinUhlenbeckActionNoise(np.linspace(-1, 1, size), np.full(size, 0.3), **kwargs)
+
+
+KNOWN = {
+    "normal": lambda: NormalActionNoise(np.linspace(-1, 1, 3), np.array([0.1, 0.2, 0.3])),
+    "normal in float64": lambda: NormalActionNoise(np.zeros(3), np.ones(3), dtype=np.float64),
+    "actions of two dimensions": lambda: NormalActionNoise(np.zeros((2, 3)), np.ones((2, 3))),
+    "Ornstein-Uhlenbeck": lambda: ornstein_uhlenbeck(theta=0.4, dt=0.05),
+    "with a start": lambda: ornstein_uhlenbeck(initial_noise=np.full(3, 5.0)),
+    "annealed": lambda: AnnealedActionNoise(NormalActionNoise(np.zeros(3), 0.2 * np.ones(3))),
+    "annealed Ornstein-Uhlenbeck": lambda: AnnealedActionNoise(ornstein_uhlenbeck()),
+}
+UNKNOWN = {
+    "one number for all components": lambda: NormalActionNoise(np.zeros(3), 0.1),  # type: ignore[arg-type]
+    "Ornstein-Uhlenbeck in float32": lambda: OrnsteinUhlenbeckActionNoise(
+        np.zeros(3, np.float32), np.ones(3, np.float32)
+    ),
+    "bias": lambda: EpisodeBias(action_dim=3, bias=0.5),
+}
+
+
+def play_with(noise: VectorizedActionNoise, draw: Any, seed: int = 0) -> list[NDArray[Any]]:
+    """Noise of a training with 5 envs: episodes end, scales and widths change, others use the generator too."""
+    np.random.seed(seed)
+    drawn = []
+    for step in range(12):
+        report_progress(noise, 1 - step / 12, episode=step)
+        drawn += [draw(), np.random.random(1)]
+        if step % 3 == 0:
+            noise.reset([step % 5])
+        if step == 7:
+            inner: Any = getattr(noise.noises[2], "noise", noise.noises[2])
+            if isinstance(getattr(inner, "_sigma", None), np.ndarray):
+                inner._sigma *= 2.0  # in place
+    return drawn
+
+
+@pytest.mark.parametrize("make", [*KNOWN.values(), *UNKNOWN.values()], ids=[*KNOWN, *UNKNOWN])
+@pytest.mark.parametrize("spread", [False, True])
+def test_one_draw_for_all_envs_gives_what_sb3_draws_one_by_one(make: Any, spread: bool) -> None:
+    def vectorised() -> VectorizedActionNoise:
+        return PerEnvActionNoise(make(), 5, low=0.1, high=2.0) if spread else VectorizedActionNoise(make(), 5)
+
+    one_by_one, together = vectorised(), vectorised()
+    expected, drawn = play_with(one_by_one, one_by_one), play_with(together, NoiseAtOnce(together))
+    for right, left in zip(expected, drawn, strict=True):
+        np.testing.assert_array_equal(left, right)
+        assert left.dtype == right.dtype
+
+
+@pytest.mark.parametrize("make", KNOWN.values(), ids=KNOWN)
+def test_known_noises_are_not_called_one_by_one(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = VectorizedActionNoise(make(), 4)
+    draws: list[tuple[int, ...]] = []
+    normal_draw = np.random.normal
+
+    def count(*args: Any, **kwargs: Any) -> NDArray[Any]:
+        draws.append(np.shape(result := normal_draw(*args, **kwargs)))
+        return np.asarray(result)
+
+    monkeypatch.setattr(np.random, "normal", count)
+    shape = NoiseAtOnce(noise)().shape
+    assert draws == [shape]
+    assert shape[0] == 4
+
+
+def test_noises_that_share_a_state_move_on_one_by_one() -> None:
+    shared, also_shared = ornstein_uhlenbeck(), ornstein_uhlenbeck()
+    one_by_one, together = VectorizedActionNoise(shared, 2), VectorizedActionNoise(also_shared, 2)
+    one_by_one.noises, together.noises = [shared, shared], [also_shared, also_shared]
+    np.random.seed(0)
+    expected = [one_by_one() for _ in range(3)]
+    np.random.seed(0)
+    np.testing.assert_array_equal([NoiseAtOnce(together)() for _ in range(3)], expected)
+
+
+def test_a_noise_of_another_class_is_asked_itself() -> None:
+    class Own(VectorizedActionNoise):
+        def __call__(self) -> NDArray[Any]:
+            return np.full((self.n_envs, 1), 7.0)
+
+    assert NoiseAtOnce(Own(normal(), 2))().tolist() == [[7.0], [7.0]]
+    assert at_once(None) is None
+    single = normal()
+    assert at_once(single) is single

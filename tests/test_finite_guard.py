@@ -98,3 +98,27 @@ def test_parts_of_dict_observations(env: Scripted, observation: Any, name: str) 
 def test_integers_pass(env: Scripted) -> None:
     env.observation = {"count": 3, "image": np.zeros((2, 2), np.uint8)}
     assert FiniteGuard(env).reset()[0] is env.observation
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("place", [0, 4])
+def test_the_largest_numbers_are_finite_and_what_lies_beside_them_is_not_overlooked(dtype: Any, place: int) -> None:
+    env = Scripted()
+    env.observation = np.full(5, np.finfo(dtype).max, dtype=dtype)
+    guard = FiniteGuard(env)
+    assert guard.reset()[0] is env.observation
+    for bad in (np.nan, np.inf, -np.inf):
+        env.observation[place] = bad
+        with pytest.raises(NonFiniteError, match="the observation is"):
+            guard.reset()
+        env.observation[:] = 0
+        env.observation[place] = bad
+        with pytest.raises(NonFiniteError, match="the observation is"):
+            guard.reset()
+        env.observation[:] = np.finfo(dtype).max
+
+
+def test_objects_that_are_no_numbers(env: Scripted) -> None:
+    env.observation = np.array([None, 1.0], dtype=object)
+    with pytest.raises(NonFiniteError, match="the observation is"):
+        FiniteGuard(env).reset()

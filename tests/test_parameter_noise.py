@@ -123,6 +123,59 @@ def test_each_env_has_noise_of_its_own_until_its_episode_ends() -> None:
     assert (acting(observations) == first).flatten().tolist() == [True, False, True]
 
 
+class Scaled(nn.Module):
+    """A function with a parameter, which keeps an actor from going by layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(th.tensor(0.3))
+
+    def forward(self, x: th.Tensor) -> th.Tensor:
+        return nn.functional.leaky_relu(x, 0.01) * self.slope
+
+
+@pytest.mark.parametrize("n_envs", [1, 5])
+@pytest.mark.parametrize(
+    ("kwargs", "by_layers"),
+    [
+        ({"net_arch": []}, True),
+        ({"net_arch": [16, 8]}, True),
+        ({"net_arch": [16, 8], "activation_fn": NormalisedReLU}, True),
+        ({"net_arch": [16], "activation_fn": nn.GELU}, True),
+        ({"net_arch": [16], "activation_fn": Scaled}, False),
+        ({"net_arch": [8], "features_extractor_class": BatchNormed}, False),
+    ],
+)
+def test_all_envs_at_once_act_as_one_by_one(kwargs: dict[str, Any], by_layers: bool, n_envs: int) -> None:
+    policy = make_policy(**kwargs)
+    policy.set_training_mode(False)
+    acting = PerturbedActor(ParameterNoise(0.5), policy, n_envs)
+    assert acting._acting._goes_by_layers is by_layers
+    rng = np.random.default_rng(0)
+    th.manual_seed(1)
+    weights = [acting._perturb() for _ in range(n_envs)]
+    th.manual_seed(1)
+    for _ in range(2):
+        observations = rng.normal(size=(n_envs, 3)).astype(np.float32)
+        actions = acting(observations)
+        one_by_one = [
+            acting._act(own, th.from_numpy(row[None])).numpy()[0]
+            for own, row in zip(weights, observations, strict=True)
+        ]
+        np.testing.assert_allclose(actions, one_by_one, atol=1e-6)
+
+
+def test_the_online_weights_may_move_while_an_episode_goes_on() -> None:
+    policy = make_policy(net_arch=[16])
+    acting = PerturbedActor(ParameterNoise(), policy, n_envs=2)
+    observations = np.ones((2, 3), dtype=np.float32)
+    first = acting(observations)
+    with th.no_grad():
+        for parameter in policy.actor.parameters():
+            parameter.add_(1.0)
+    np.testing.assert_array_equal(acting(observations), first)
+
+
 def test_the_distance_is_that_of_the_paper(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = make_policy(net_arch=[])
     acting = PerturbedActor(ParameterNoise(0.2, std=0.2), policy, n_envs=1)
@@ -187,13 +240,12 @@ def test_the_size_settles_where_actions_change_by_the_target() -> None:
 def test_a_new_episode_gets_new_noise_during_training() -> None:
     model = DDPG("MlpPolicy", pendulum(2, steps=10), seed=0, parameter_noise=ParameterNoise(), **SMALL).learn(50)
     acting: Any = model._perturbed_actor
-    before = acting._weights[0]
+    assert not acting._begins_anew.all()
     model.learn(2, reset_num_timesteps=False)
-    assert before is not None
     assert model._perturbed_actor is not acting  # each learn begins anew, as SB3 does with action noise
     model._update_info_buffer([{}, {}], np.array([False, True]))
     acting = model._perturbed_actor
-    assert [weights is None for weights in acting._weights] == [False, True]
+    assert acting._begins_anew.tolist() == [False, True]
 
 
 @pytest.mark.parametrize("n_envs", [1, 3])

@@ -1,5 +1,6 @@
 """Stop before a number that is none reaches an algorithm."""
 
+import math
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
@@ -64,6 +65,14 @@ class FiniteGuard(gym.Wrapper[Any, Any, Any, Any]):
 
 
 def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind in "biu":
+            return True
+        # One pass for what is almost always so: a sum of squares is finite only if all of them are.
+        if value.dtype.kind == "f" and math.isfinite(np.vdot(value, value)):
+            return True
     try:
         return bool(np.isfinite(value).all())
     except TypeError:  # None, text

@@ -1,0 +1,91 @@
+"""An actor with weights of its own for each env: one product per layer for all of them."""
+
+from typing import Any
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.type_aliases import PyTorchObs
+from stable_baselines3.td3.policies import Actor
+from torch import nn
+from torch.func import functional_call
+
+
+class StackedActor:
+    """A set of an actor's weights per env, one on top of the other, beside the actor itself.
+
+    With zᵢ = Wᵢ xᵢ + bᵢ for env i, a layer of all envs is a product of stacks. That costs reading every env's weights
+    once, and little else; calling one small network after the other costs ten times as much. Actors that
+    are more than linear layers and functions between them are still called one after the other.
+
+    :param actor: gives the layers, and what is no weight, such as running statistics
+    :param n_envs: envs side by side
+    """
+
+    def __init__(self, actor: Actor, n_envs: int) -> None:
+        self.actor = actor
+        self.n_envs = n_envs
+        self._weights = {
+            name: parameter.detach().new_empty(n_envs, *parameter.shape) for name, parameter in actor.named_parameters()
+        }
+        self._goes_by_layers = _is_linear_layers_with_functions(actor)
+
+    def set(self, index: int, weights: dict[str, th.Tensor]) -> None:
+        """Give an env other weights.
+
+        :param index: the env's number
+        :param weights: one tensor per parameter of the actor, by its name
+        """
+        for name, weight in weights.items():
+            self._weights[name][index] = weight
+
+    def __call__(self, observations: PyTorchObs) -> th.Tensor:
+        """Act, each env with its own weights.
+
+        :param observations: (n_envs, *shape), or a dict of them
+        :return: (n_envs, action_dim) actions in [-1, 1]
+        """
+        with th.no_grad():
+            return self._by_layers(observations) if self._goes_by_layers else self._one_by_one(observations)
+
+    def _by_layers(self, observations: PyTorchObs) -> th.Tensor:
+        x = self.actor.extract_features(observations, self.actor.features_extractor)
+        for place, layer in enumerate(self.actor.mu):
+            if isinstance(layer, nn.Linear):
+                x = _products(self._weights[f"mu.{place}.weight"], x).add_(self._weights[f"mu.{place}.bias"])
+            else:
+                x = layer(x)
+        return x
+
+    def _one_by_one(self, observations: PyTorchObs) -> th.Tensor:
+        rows = []
+        for index in range(self.n_envs):
+            weights = {name: weight[index] for name, weight in self._weights.items()}
+            rows.append(functional_call(self.actor, weights, (_row(observations, index),)))
+        return th.cat(rows)
+
+
+def _is_linear_layers_with_functions(actor: Actor) -> bool:
+    layers = list(enumerate(actor.mu)) if type(actor) is Actor else []
+    linear = {f"mu.{place}" for place, layer in layers if type(layer) is nn.Linear}
+    # Also tells apart layers without a bias, and those whose weights are computed from other parameters.
+    parameters = {name for name, _ in actor.named_parameters()}
+    return bool(linear) and parameters == {f"{layer}.{part}" for layer in linear for part in ("weight", "bias")}
+
+
+def _products(weights: th.Tensor, x: th.Tensor) -> th.Tensor:
+    """Multiply each matrix of a stack with its own row.
+
+    :param weights: (n_envs, outputs, inputs)
+    :param x: (n_envs, inputs)
+    :return: (n_envs, outputs)
+    """
+    if weights.is_cpu:
+        # Twice as fast as torch's batched products here, whose matrices would be columns.
+        return th.from_numpy(np.matmul(weights.numpy(), x.numpy()[:, :, None])[:, :, 0])
+    return th.bmm(weights, x.unsqueeze(2)).squeeze(2)
+
+
+def _row(observations: Any, index: int) -> PyTorchObs:
+    if isinstance(observations, dict):
+        return {key: value[index : index + 1] for key, value in observations.items()}
+    return observations[index : index + 1]  # type: ignore[no-any-return]
