@@ -38,8 +38,9 @@ class Beginning(BaseCallback):
 class Evaluations(BaseCallback):
     """Evaluate now and then without exploration; print each mean return.
 
-    A line has the env steps, the mean return, the moment just before the evaluation in seconds since the epoch, and
-    the seconds that the evaluations before it took. The 20 episodes have the same start states each time.
+    A line has the env steps, the mean return, the moment just before the evaluation in seconds since the epoch, the
+    seconds that the evaluations before it took, and the processor's seconds without those. The 20 episodes have the
+    same start states each time.
 
     :param env_id: what is trained on
     :param every_steps: env steps between evaluations
@@ -49,16 +50,16 @@ class Evaluations(BaseCallback):
         super().__init__()
         self.env_id = env_id
         self.every_steps = every_steps
-        self._seconds = 0.0
+        self._seconds, self._cpu_seconds = 0.0, 0.0
         self._envs: list[gym.Env[Any, Any]] = []
 
     def _on_step(self) -> bool:
         if self.num_timesteps % self.every_steps == 0:
-            began = time.time()
-            mean_return = self._evaluate()
-            line = {"steps": self.num_timesteps, "return": mean_return, "time": began, "evaluating": self._seconds}
-            print(json.dumps(line), flush=True)
+            began, cpu_began = time.time(), time.process_time()
+            line = {"time": began, "evaluating": self._seconds, "cpu": cpu_began - self._cpu_seconds}
+            print(json.dumps({"steps": self.num_timesteps, "return": self._evaluate(), **line}), flush=True)
             self._seconds += time.time() - began
+            self._cpu_seconds += time.process_time() - cpu_began
         return True
 
     def _evaluate(self) -> float:

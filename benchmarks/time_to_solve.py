@@ -4,11 +4,12 @@ python benchmarks/time_to_solve.py --json solved.json
 
 Solved means that 20 episodes without exploration, the same ones each time, return at least -200 on average. That is
 looked at every 250 env steps, in all rows alike, and the time it takes is not counted. What `ddpg train` does by itself
-is counted: its evaluations, checkpoints, TensorBoard files and, unless the row says otherwise, videos of the episodes 0,
-1 and 8. SB3's rows do nothing but train. Every training is a process of its own with one thread.
+is counted: its evaluations, checkpoints, TensorBoard files and, unless the row says otherwise, videos of episodes 0, 1
+and 8. SB3's rows do nothing but train. Every training is a process of its own with one thread.
 """
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -42,7 +43,16 @@ ZOO = {
     "gradient_steps": 1,
     "policy_kwargs": {"net_arch": [400, 300]},
 }
-SHARED = ("learning_rate", "buffer_size", "learning_starts", "batch_size", "tau", "gamma", "train_freq", "gradient_steps")
+SHARED = (
+    "learning_rate",
+    "buffer_size",
+    "learning_starts",
+    "batch_size",
+    "tau",
+    "gamma",
+    "train_freq",
+    "gradient_steps",
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,7 @@ class Solved:
     :param row: of the table
     :param seed: of the training
     :param seconds: from the start of the process, without the evaluations; None if it was not solved
+    :param cpu_seconds: the processor's, also without the evaluations; None if it was not solved
     :param steps: env steps; None if it was not solved
     :param best_return: the best evaluation
     """
@@ -59,6 +70,7 @@ class Solved:
     row: str
     seed: int
     seconds: float | None
+    cpu_seconds: float | None
     steps: int | None
     best_return: float
 
@@ -101,7 +113,11 @@ def run(row: str, seed: int, command: Sequence[str], threshold: float) -> Solved
     :param threshold: mean return that counts as solved
     """
     package = Path(sb3_ddpg_custom.__file__).parent.parent
-    variables = {"PYTHONPATH": os.pathsep.join([str(package), str(HERE)]), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    variables = {
+        "PYTHONPATH": os.pathsep.join([str(package), str(HERE)]),
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
     best = -float("inf")
     with tempfile.TemporaryFile("w+") as errors:
         began = time.time()
@@ -115,39 +131,52 @@ def run(row: str, seed: int, command: Sequence[str], threshold: float) -> Solved
                 if evaluated["return"] >= threshold:
                     process.kill()
                     seconds = evaluated["time"] - began - evaluated["evaluating"]
-                    return Solved(row, seed, seconds, evaluated["steps"], best)
+                    return Solved(row, seed, seconds, evaluated["cpu"], evaluated["steps"], best)
         if process.returncode != 0:
             errors.seek(0)
             sys.exit(f"time_to_solve: {row}, seed {seed}, failed\n{errors.read()}")
-    return Solved(row, seed, None, None, best)
+    return Solved(row, seed, None, None, None, best)
 
 
 def show(console: Console, results: list[Solved], threshold: float) -> None:
-    """Print one line per row: each seed's seconds and steps, medians, and the ratio to the first row's."""
+    """Print a line per row: each seed's seconds and env steps, and medians with their ratio to the first row's."""
     rows = list(dict.fromkeys(result.row for result in results))
     seeds = sorted({result.seed for result in results})
-    table = Table("", *(f"seed {seed}" for seed in seeds), "median", "ratio", box=None)
-    first: float | None = None
+    table = Table("", *(f"seed {seed}" for seed in seeds), "median", "ratio", "CPU", "ratio", box=None)
+    first: tuple[float, float] | None = None
     for row in rows:
         mine = {result.seed: result for result in results if result.row == row}
         seconds = statistics.median(_or_never(result.seconds) for result in mine.values())
+        cpu_seconds = statistics.median(_or_never(result.cpu_seconds) for result in mine.values())
         steps = statistics.median(_or_never(result.steps) for result in mine.values())
-        first = first or seconds
-        cells = [_cell(_or_never(mine[seed].seconds), _or_never(mine[seed].steps)) for seed in seeds]
-        table.add_row(row, *cells, _cell(seconds, steps), f"{seconds / first:.1f}" if seconds < NEVER else "-")
+        first = first or (seconds, cpu_seconds)
+        table.add_row(
+            row,
+            *(_cell(mine[seed].seconds, mine[seed].steps) if seed in mine else "" for seed in seeds),
+            _cell(seconds, steps),
+            _number(seconds / first[0]),
+            f"{_number(cpu_seconds)} s",
+            _number(cpu_seconds / first[1]),
+        )
     console.print(table)
-    console.print(f"seconds from the start of the process (env steps) to a mean return of at least {threshold:g}")
-
-
-NEVER = float("inf")
+    console.print(
+        f"seconds (env steps) from the start of the process to a mean return of at least {threshold:g}; CPU: the "
+        "median of the processor's seconds, which other programs on the machine change least"
+    )
 
 
 def _or_never(value: float | None) -> float:
-    return NEVER if value is None else value
+    return math.inf if value is None else value
 
 
-def _cell(seconds: float, steps: float) -> str:
-    return "not reached" if seconds == NEVER else f"{seconds:.1f} s ({steps:,.0f})"
+def _cell(seconds: float | None, steps: float | None) -> str:
+    if seconds is None or steps is None or seconds == math.inf:
+        return "not reached"
+    return f"{seconds:.1f} s ({steps:,.0f})"
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}" if math.isfinite(value) else "-"
 
 
 def main(
@@ -155,6 +184,7 @@ def main(
     every: Annotated[int, typer.Option(min=1, help="Env steps between evaluations.")] = 250,
     limit: Annotated[int | None, typer.Option(help="End each training here; default: where its settings do.")] = None,
     threshold: Annotated[float, typer.Option(help="Mean return that counts as solved.")] = -200.0,
+    only: Annotated[list[str] | None, typer.Option("--row", help="Part of a row's name; repeatable.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write all results to this file.")] = None,
 ) -> None:
     """Measure the time to a policy that solves Pendulum."""
@@ -164,9 +194,11 @@ def main(
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as out:
             for row, command in commands(seed, every, limit, out).items():
+                if only and not any(part in row for part in only):
+                    continue
                 result = run(row, seed, command, threshold)
                 results.append(result)
-                progress.print(f"seed {seed}, {row}: {_cell(_or_never(result.seconds), _or_never(result.steps))}")
+                progress.print(f"seed {seed}, {row}: {_cell(result.seconds, result.steps)}")
         if json_file is not None:
             json_file.write_text(json.dumps([asdict(result) for result in results], indent=1))
     show(console, results, threshold)
