@@ -11,7 +11,7 @@ from stable_baselines3.td3.policies import TD3Policy
 from sb3_ddpg_custom import DDPG
 from sb3_ddpg_custom.optimizer import Adam
 
-OPTIONS = ({}, {"weight_decay": 0.1}, {"amsgrad": True})
+OPTIONS: tuple[dict[str, Any], ...] = ({}, {"weight_decay": 0.1}, {"amsgrad": True})
 
 
 def stepped(kind: type[th.optim.Adam], optimizer: th.optim.Adam | None = None, **options: Any) -> th.optim.Adam:
