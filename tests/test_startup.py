@@ -94,7 +94,7 @@ def test_the_time_to_solve_is_measured_for_ours_and_for_sb3(tmp_path: Path) -> N
     file = tmp_path / "solved.json"
     # Any policy returns more than that, so that the first evaluation ends each training.
     rows = ["--row", "--video none", "--row", "same"]
-    options = [*rows, *"--seeds 1 --every 30 --limit 40 --threshold -10000 --json".split(), file]
+    options = [*rows, *["--seeds", "1", "--every", "30", "--limit", "40", "--threshold", "-10000", "--json"], file]
     printed = python(BENCHMARKS / "time_to_solve.py", *options, cwd=tmp_path).stdout
     results = json.loads(file.read_text())
     assert [result["steps"] for result in results] == [30] * 2
