@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from sb3_ddpg_custom.cli.imports import no_garbage_collection
 from sb3_ddpg_custom.cli.options import Debug, Import, path_option, refuse_without_display
 
 
@@ -30,9 +31,10 @@ def evaluate_command(
     if render:
         refuse_without_display()
 
-    from rich.console import Console
+    with no_garbage_collection():
+        from rich.console import Console
 
-    from sb3_ddpg_custom.cli.evaluation import EvaluateRequest, evaluate
+        from sb3_ddpg_custom.cli.evaluation import EvaluateRequest, evaluate
 
     request = EvaluateRequest(
         checkpoint=checkpoint,

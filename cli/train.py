@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.imports import no_garbage_collection
 from sb3_ddpg_custom.cli.options import Debug, Import, import_flags, path_option, refuse_without_display
 
 if TYPE_CHECKING:
@@ -70,9 +71,10 @@ def train_command(
     if render:
         refuse_without_display()
 
-    from rich.console import Console
+    with no_garbage_collection():
+        from rich.console import Console
 
-    from sb3_ddpg_custom.cli.training import TrainRequest, train
+        from sb3_ddpg_custom.cli.training import TrainRequest, train
 
     request = TrainRequest(
         env=env,

@@ -27,6 +27,7 @@ from sb3_ddpg_custom.buffer_file import kind_of, load_replay_buffer, opened, sav
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
 from sb3_ddpg_custom.exploration import fit_to_envs, report_progress
 from sb3_ddpg_custom.noise_at_once import at_once
+from sb3_ddpg_custom.optimizer import Adam
 from sb3_ddpg_custom.parameter_noise import ParameterNoise, PerturbedActor
 from sb3_ddpg_custom.policies import initialise_outputs
 from sb3_ddpg_custom.priorities import PrioritizedSamples
@@ -183,13 +184,15 @@ class DDPG(OffPolicyAlgorithm):
         own = issubclass(self.replay_buffer_class, ReplayBuffer)
         if own and "n_steps" in self.replay_buffer_kwargs:
             self.replay_buffer_kwargs = {"gamma": self.gamma, **self.replay_buffer_kwargs}
+        seen_by_sb3: dict[str, Any] = {"policy_kwargs": self._quick_policy_kwargs()}
         if own and self.n_steps > 1:
             self.replay_buffer_kwargs = {**self.replay_buffer_kwargs, "n_steps": self.n_steps, "gamma": self.gamma}
             # SB3 warns that it ignores n_steps for any buffer but its own; this one has just been told.
-            with self._with(n_steps=1):
-                super()._setup_model()
-        else:
+            seen_by_sb3["n_steps"] = 1
+        with self._with(**seen_by_sb3):
             super()._setup_model()
+        if self.policy.optimizer_class is Adam:
+            self.policy.optimizer_class = th.optim.Adam  # what policy.save() writes
         self.actor, self.actor_target = self.policy.actor, self.policy.actor_target
         self.critic, self.critic_target = self.policy.critic, self.policy.critic_target
         if self.output_init is not None:
@@ -198,6 +201,13 @@ class DDPG(OffPolicyAlgorithm):
             self.update, self.policy, tau=self.tau, max_grad_norm=self.max_grad_norm, precision=self.precision
         )
         self._actor = NumpyActor.of(self._update)
+
+    def _quick_policy_kwargs(self) -> dict[str, Any]:
+        """Name our Adam where SB3's policies would take torch's; other policies and optimisers are left alone."""
+        takes_adam = self.policy_kwargs.get("optimizer_class", th.optim.Adam) is th.optim.Adam
+        if takes_adam and self.policy_class in self.policy_aliases.values():
+            return {**self.policy_kwargs, "optimizer_class": Adam}
+        return self.policy_kwargs
 
     def _setup_lr_schedule(self) -> None:
         super()._setup_lr_schedule()

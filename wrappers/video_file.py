@@ -83,13 +83,13 @@ class VideoFile:
         even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         if self._container is None or self._stream is None:
             self._container = av.open(self._file, "w", format="mp4")
-            # One thread: the training beside it needs the other cores more.
+            # One thread: the training beside it needs the other cores more. The encoder also converts the frames to
+            # its size and format, with one converter for all of them.
             self._stream = self._container.add_stream("libx264", rate=self.fps, options=_ENCODER_OPTIONS)
             self._stream.codec_context.thread_count = 1
             self._stream.height, self._stream.width = even.shape[:2]
             self._stream.pix_fmt = "yuv420p"
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
-        picture = picture.reformat(self._stream.width, self._stream.height, format="yuv420p")
         picture.pts = self.frames
         picture.time_base = 1 / self.fps
         self._container.mux(self._stream.encode(picture))

@@ -12,6 +12,7 @@ from stable_baselines3.td3.policies import CnnPolicy, MlpPolicy, MultiInputPolic
 from torch import nn
 
 from sb3_ddpg_custom.checkpoint.read import Checkpoint, CheckpointError
+from sb3_ddpg_custom.optimizer import Adam
 
 # Where the classes that a file may name come from: looking a name up in these modules runs nothing.
 _TRUSTED = {"torch.nn.modules": nn, "stable_baselines3.common.torch_layers": torch_layers}
@@ -51,7 +52,7 @@ def build_policy(
     kwargs = _policy_kwargs(checkpoint)
     _check_size(checkpoint, kwargs)
     try:
-        policy = policy_class(observation_space, action_space, ConstantSchedule(0.0), **kwargs)
+        policy = policy_class(observation_space, action_space, ConstantSchedule(0.0), optimizer_class=Adam, **kwargs)
         policy.actor.load_state_dict(weights)
     except Exception as error:  # anything may come of arguments that a file has made up
         reason = re.sub(r"\s+", " ", str(error))[:200] or type(error).__name__

@@ -11,6 +11,8 @@ from typing import Any
 import torch as th
 from torch.optim.adam import adam
 
+from sb3_ddpg_custom.optimizer import Adam
+
 
 def _public_adam(
     parameters: Any, gradients: Any, first: Any, second: Any, none: Any, steps: Any, **options: Any
@@ -155,7 +157,7 @@ class FlatAdam:
 
 def is_plain_adam(optimizer: th.optim.Optimizer) -> bool:
     """Say whether :class:`FlatAdam` does what an optimiser does."""
-    if type(optimizer) is not th.optim.Adam or len(optimizer.param_groups) != 1:
+    if type(optimizer) not in (th.optim.Adam, Adam) or len(optimizer.param_groups) != 1:
         return False
     group = optimizer.param_groups[0]
     return not any(group.get(option) for option in ("amsgrad", "maximize", "differentiable", "decoupled_weight_decay"))
