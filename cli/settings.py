@@ -22,7 +22,7 @@ from sb3_ddpg_custom.plain_values import (
 T = TypeVar("T")
 
 POLICIES = ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")
-UPDATES = ("auto", "analytic", "autograd")
+UPDATES = ("auto", "compiled", "analytic", "autograd")
 PRECISIONS = ("float32", "bfloat16")
 # Beyond any use, and before memory ends.
 MAX_LAYER = 100_000

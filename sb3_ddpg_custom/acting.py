@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
-from sb3_ddpg_custom.updates.analytic import AnalyticUpdate
+from sb3_ddpg_custom.updates import AnalyticUpdate, CompiledUpdate
 
 Function = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -65,6 +65,8 @@ class NumpyActor:
         :param observations: (n_envs, *shape) of any type
         :return: (n_envs, action_dim) in [-1, 1]
         """
+        if isinstance(self.update, CompiledUpdate):
+            return self.update.act(observations.reshape(len(observations), -1))
         parameters = self.update.actor_parameters()
         if parameters[0].data_ptr() != self._address or len(observations) != self._n_envs:
             self._view(parameters, len(observations))

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,17 @@ from sb3_ddpg_custom.priorities import PrioritizedSamples
 from sb3_ddpg_custom.updates import (
     AnalyticUpdate,
     AutogradUpdate,
+    CompiledUpdate,
     UpdateStatistics,
     flat,
     make_update,
     why_not_analytic,
+    why_not_compiled,
 )
 from sb3_ddpg_custom.updates.activations import find_activation
 from sb3_ddpg_custom.updates.flat import FlatAdam, FlatParameters
 
+needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="Numba is not installed")
 ACTIVATIONS = [nn.ReLU, nn.Tanh, nn.ELU, nn.SiLU, nn.GELU, nn.LeakyReLU]
 
 
@@ -92,10 +96,12 @@ def test_every_number_is_autograds(
     weighted: bool,
     seed: int,
 ) -> None:
-    pair = []
-    for update_class in (AnalyticUpdate, AutogradUpdate):
+    seen = []
+    for update_class in (AutogradUpdate, AnalyticUpdate, CompiledUpdate):
         policy = make_policy({"pi": actor, "qf": critic}, activation, action_dim, n_critics=n_critics)
         policy.critic.optimizer.param_groups[0]["weight_decay"] = weight_decay
+        if update_class is CompiledUpdate and why_not_compiled(policy) is not None:
+            continue
         update = update_class(policy, tau=0.1, max_grad_norm=max_grad_norm)
         results = []
         for step in range(3):
@@ -107,17 +113,19 @@ def test_every_number_is_autograds(
                 batch = PrioritizedSamples(**batch._asdict(), weights=column, indices=np.zeros(batch_size, np.int64))
             result = update(batch, gamma=0.9)
             results += [*result.statistics, result.td_errors.clone()]
-        pair.append((policy, results))
-    (ours, ours_seen), (reference, expected) = pair
-    for a, b in zip(ours_seen, expected, strict=True):
-        th.testing.assert_close(a, b, rtol=1e-8, atol=1e-9)
-    assert_agree(ours, reference, 1e-8)
+        seen.append((policy, results))
+    (reference, expected), *others = seen
+    for ours, ours_seen in others:
+        for a, b in zip(ours_seen, expected, strict=True):
+            th.testing.assert_close(a, b, rtol=1e-8, atol=1e-9)
+        assert_agree(ours, reference, 1e-8)
 
 
-def test_one_step_by_hand() -> None:
+@pytest.mark.parametrize("update_class", [AnalyticUpdate, pytest.param(CompiledUpdate, marks=needs_numba)])
+def test_one_step_by_hand(update_class: type[AnalyticUpdate]) -> None:
     # One linear actor tanh(w s + b) and one linear critic u s + v a + c, with a single transition and no bootstrap.
     policy: Any = make_policy([], action_dim=1)
-    update = AnalyticUpdate(policy, tau=1.0)
+    update = update_class(policy, tau=1.0)
     with th.no_grad():
         for parameter in policy.parameters():
             parameter.zero_()
@@ -163,12 +171,16 @@ SMALL: dict[str, Any] = {
 }
 
 
+BY_HAND = pytest.mark.parametrize("update", ["analytic", pytest.param("compiled", marks=needs_numba)])
+
+
 def model(**kwargs: Any) -> DDPG:
     return DDPG("MlpPolicy", "Pendulum-v1", **{**SMALL, **kwargs})
 
 
 def test_auto_takes_it_for_plain_policies_and_autograd_for_others() -> None:
     assert isinstance(model()._update, AnalyticUpdate)
+    assert type(model(update="analytic")._update) is AnalyticUpdate
     assert isinstance(model(update="autograd")._update, AutogradUpdate)
     other = {"net_arch": [8], "optimizer_class": th.optim.RMSprop}
     assert isinstance(model(policy_kwargs=other)._update, AutogradUpdate)
@@ -182,16 +194,18 @@ def test_an_activation_that_nobody_derived_goes_through_autograd() -> None:
     assert isinstance(make_update("auto", policy, tau=0.1, max_grad_norm=None), AutogradUpdate)
 
 
-def test_learning_is_the_same_within_rounding() -> None:
-    ours, reference = model().learn(120), model(update="autograd").learn(120)
+@BY_HAND
+def test_learning_is_the_same_within_rounding(update: str) -> None:
+    ours, reference = model(update=update).learn(120), model(update="autograd").learn(120)
     for a, b in zip(ours.policy.state_dict().values(), reference.policy.state_dict().values(), strict=True):
         th.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
 
-def test_zips_and_optimiser_states_are_sb3s(tmp_path: Any) -> None:
+@BY_HAND
+def test_zips_and_optimiser_states_are_sb3s(update: str, tmp_path: Any) -> None:
     import stable_baselines3
 
-    ours = model().learn(60)
+    ours = model(update=update).learn(60)
     ours.save(tmp_path / "model")
     for reader in (DDPG, stable_baselines3.DDPG):
         loaded = reader.load(tmp_path / "model", env=ours.env)
@@ -232,9 +246,10 @@ def write_in_place(m: DDPG) -> None:
             parameter.copy_(parameter.clone())
 
 
+@BY_HAND
 @pytest.mark.parametrize("touch", [put_back, load_states, move, replace_data, write_in_place])
-def test_training_goes_on_when_somebody_touches_the_networks(touch: Any) -> None:
-    touched, left = model().learn(50), model().learn(50)
+def test_training_goes_on_when_somebody_touches_the_networks(touch: Any, update: str) -> None:
+    touched, left = model(update=update).learn(50), model(update=update).learn(50)
     touch(touched)
     for m in (touched, left):
         np.random.seed(1)
@@ -245,8 +260,9 @@ def test_training_goes_on_when_somebody_touches_the_networks(touch: Any) -> None
         assert a["step"] == 35
 
 
-def test_a_new_weight_is_trained_from_where_it_was_put() -> None:
-    m: Any = model().learn(50)
+@BY_HAND
+def test_a_new_weight_is_trained_from_where_it_was_put(update: str) -> None:
+    m: Any = model(update=update).learn(50)
     with th.no_grad():
         m.actor.mu[0].weight.fill_(0.25)
     m.train(gradient_steps=1, batch_size=16)
@@ -254,8 +270,9 @@ def test_a_new_weight_is_trained_from_where_it_was_put() -> None:
 
 
 @pytest.mark.parametrize("copier", [copy.deepcopy, lambda policy: pickle.loads(pickle.dumps(policy))])
-def test_copies_are_independent(copier: Any) -> None:
-    m = model().learn(50)
+@BY_HAND
+def test_copies_are_independent(copier: Any, update: str) -> None:
+    m = model(update=update).learn(50)
     copied = copier(m.policy.actor.mu)
     before = [parameter.clone() for parameter in copied.parameters()]
     m.train(gradient_steps=2, batch_size=16)
@@ -279,8 +296,9 @@ def test_the_gradient_by_the_action_is_finite_in_bfloat16_whatever_memory_held_b
     th.testing.assert_close(*policies, rtol=0.05, atol=0.02)
 
 
-def test_batch_sizes_may_change() -> None:
-    m = model().learn(50)
+@BY_HAND
+def test_batch_sizes_may_change(update: str) -> None:
+    m = model(update=update).learn(50)
     for batch_size in (16, 5, 16, 1):
         m.train(gradient_steps=1, batch_size=batch_size)
     assert m._n_updates == 34

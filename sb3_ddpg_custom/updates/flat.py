@@ -48,7 +48,7 @@ class FlatParameters:
 
     def is_current(self) -> bool:
         """Say whether the parameters still lie here; ``policy.to`` and ``parameter.data = …`` move them away."""
-        return [parameter.data_ptr() for parameter in self.parameters] == self._addresses
+        return list(map(th.Tensor.data_ptr, self.parameters)) == self._addresses
 
 
 class FlatAdam:
@@ -74,10 +74,10 @@ class FlatAdam:
         self.flat = flat
         self.gradient = th.zeros_like(flat)
         self.gradients = split_like(self.gradient, self.parameters)
-        self._first, self._second = th.zeros_like(flat), th.zeros_like(flat)
+        self.moments = self._first, self._second = th.zeros_like(flat), th.zeros_like(flat)
         # One count per parameter, as the optimiser's state has it, in one tensor.
-        self._steps = th.zeros(len(self.parameters), dtype=th.float32, device=flat.device)
-        self._step = [self._steps[0]]
+        self.steps = th.zeros(len(self.parameters), dtype=th.float32, device=flat.device)
+        self._step = [self.steps[0]]
         self._sweep_in = _STEPS_BETWEEN_SWEEPS
         self._rate = th.zeros((), dtype=th.float32, device=flat.device) if rate_on_device else None
         self._rate_there = 0.0
@@ -86,7 +86,7 @@ class FlatAdam:
     def _adopt_state(self) -> None:
         """Move the optimiser's state, if it has one, into the flat tensors."""
         moments = (split_like(self._first, self.parameters), split_like(self._second, self.parameters))
-        for parameter, step, first, second in zip(self.parameters, self._steps, *moments, strict=True):
+        for parameter, step, first, second in zip(self.parameters, self.steps, *moments, strict=True):
             state = self.optimizer.state[parameter]
             if state:
                 first.copy_(state["exp_avg"])
@@ -125,7 +125,7 @@ class FlatAdam:
     def descend(self) -> None:
         """Descend ``gradient``, once it is prepared."""
         options = self.options
-        self._steps += 1
+        self.steps += 1
         _step_adam(
             [self.flat],
             [self.gradient],
@@ -153,6 +153,12 @@ class FlatAdam:
     def constants(self) -> tuple[object, ...]:
         """Numbers that a captured :meth:`descend` would keep: all but the learning rate."""
         return tuple(self.options[name] for name in ("betas", "weight_decay", "eps"))
+
+    @property
+    def constants_of_step(self) -> tuple[float, ...]:
+        """All numbers that a step depends on: α, β₁, β₂, ε and the weight decay."""
+        options = self.options
+        return options["lr"], *options["betas"], options["eps"], options["weight_decay"]
 
 
 def is_plain_adam(optimizer: th.optim.Optimizer) -> bool:

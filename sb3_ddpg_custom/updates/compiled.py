@@ -1,0 +1,223 @@
+"""The update by hand as one function of machine code: for plain MLP policies on the CPU, where Numba is installed."""
+
+import logging
+import os
+from contextlib import nullcontext
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch as th
+from numpy.typing import NDArray
+from stable_baselines3.common.preprocessing import get_action_dim
+from stable_baselines3.td3.policies import TD3Policy
+from torch import nn
+
+from sb3_ddpg_custom.updates.analytic import AnalyticUpdate, why_not_analytic
+from sb3_ddpg_custom.updates.flat import FlatAdam
+from sb3_ddpg_custom.updates.interface import Batch, UpdateResult, UpdateStatistics, importance_weights
+
+_log = logging.getLogger(__name__)
+
+# Multiply-adds of a product from which OpenBLAS wakes other threads.
+_SHARED = 2 * 64**3
+
+
+def why_not_compiled(policy: TD3Policy) -> str | None:
+    """Say why a policy's update cannot be compiled here; None if it can."""
+    reason = why_not_analytic(policy)
+    if reason is not None:
+        return reason
+    if policy.device.type != "cpu":
+        return f"the policy is on {policy.device}, and Numba compiles for the CPU"
+    if len(policy.critic.q_networks) > 1:
+        return "it has several critics"
+    (critic,) = policy.critic.q_networks
+    actor: Any = policy.actor.mu
+    if type(actor[-1]) is not nn.Tanh or not all(map(_is_relu_network, (actor[:-1], critic))):
+        return "its activations are not ReLU with a tanh behind the actor"
+    return _why_no_numba()
+
+
+def _is_relu_network(modules: Any) -> bool:
+    kinds = nn.Linear, nn.ReLU
+    return len(modules) % 2 == 1 and all(type(module) is kinds[place % 2] for place, module in enumerate(modules))
+
+
+def _why_no_numba() -> str | None:
+    for name in ("numba", "threadpoolctl"):
+        try:
+            import_module(name)
+        except ImportError as error:  # also where Numba does not fit the installed NumPy
+            return f"{error} (pip install 'sb3-ddpg-custom[numba]')"
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        return "NUMBA_DISABLE_JIT is set"
+    return None
+
+
+class CompiledUpdate(AnalyticUpdate):
+    """Critic step, actor step, Polyak averaging; see :class:`sb3_ddpg_custom.updates.Update`.
+
+    It computes with as many threads as torch is set to. The first update of all on a machine takes some seconds, for
+    the compiler; what that made is kept on the disk.
+
+    :param policy: one that :func:`why_not_compiled` has nothing against; where it is moved to another device or type
+        afterwards, the update by hand goes on with it
+    :param tau: fraction of the online networks that enters the targets after each update
+    :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
+    :raises ValueError: if the policy's update cannot be compiled here
+    """
+
+    def __init__(self, policy: TD3Policy, *, tau: float, max_grad_norm: float | None = None) -> None:
+        reason = why_not_compiled(policy)
+        if reason is not None:
+            raise ValueError(f"update='compiled' cannot be had: {reason}; use 'auto', 'analytic' or 'autograd'")
+        super().__init__(policy, tau=tau, max_grad_norm=max_grad_norm)
+
+    def _adopt(self) -> None:
+        super()._adopt()
+        self._memory: _Memory | None = None
+        self._acting: tuple[Any, ...] | None = None
+
+    def _is_covered(self) -> bool:
+        flat = self._online.flat
+        return flat.device.type == "cpu" and flat.dtype in (th.float32, th.float64)
+
+    def __call__(self, batch: Batch, gamma: float) -> UpdateResult:
+        """Change the networks once; see :meth:`sb3_ddpg_custom.updates.Update.__call__`."""
+        if not self._is_current():
+            self._adopt()
+        if not self._is_covered():
+            return super().__call__(batch, gamma)
+        memory, batch_size = self._memory, len(batch.actions)
+        if memory is None or memory.batch_size != batch_size:
+            adams = self._actor_adam, self._critic_adam
+            memory = self._memory = _Memory(self.policy, adams, self._targets.flat, batch_size)
+        memory.load(batch, self._features(batch.observations), self._features(batch.next_observations), gamma)
+        memory.update(self.max_grad_norm, self.tau)
+        return memory.result()
+
+    def act(self, observations: NDArray[Any]) -> NDArray[np.floating]:
+        """Compute μ(s).
+
+        :param observations: (n, features) of any type
+        :return: (n, action_dim) in [-1, 1]
+        """
+        if not self._online.is_current():
+            self._adopt()
+        n = len(observations)
+        if self._acting is None or self._acting[0] != n:
+            kernels = _kernels()
+            widths = _widths(self.policy.actor.mu, observations.shape[1])
+            flat = self._actor_adam.flat.numpy()
+            self._acting = n, kernels.act, kernels.layout(widths, n), flat, np.zeros(n * sum(widths), flat.dtype)
+        _, act, *own = self._acting
+        actions: NDArray[np.floating] = act(*own, _readable(observations))
+        return actions
+
+
+def _widths(network: Any, inputs: int) -> list[int]:
+    return [inputs, *(layer.out_features for layer in network if isinstance(layer, nn.Linear))]
+
+
+@lru_cache(maxsize=1)
+def _kernels() -> Any:
+    """Import what Numba compiles, and say so if that is still to be done."""
+    from sb3_ddpg_custom.updates import kernels
+
+    if not kernels.is_compiled():
+        _log.warning("compiling the update with Numba, which takes some seconds and is kept for the next run")
+    return kernels
+
+
+class _Memory:
+    """What :mod:`kernels` computes in, allocated once per batch size; parameters and moments are torch's own memory.
+
+    :param policy: actor and critic
+    :param adams: of the actor and of the critic
+    :param targets: parameters of both targets in one row
+    :param batch_size: transitions per update
+    """
+
+    def __init__(
+        self, policy: TD3Policy, adams: tuple[FlatAdam, FlatAdam], targets: th.Tensor, batch_size: int
+    ) -> None:
+        kernels = _kernels()
+        self.batch_size = batch_size
+        self._adams = adams
+        features, actions = policy.actor.features_dim, get_action_dim(policy.action_space)
+        shapes = (policy.actor.mu, features, 0), (policy.critic.q_networks[0], features + actions, len(adams[0].flat))
+        numbers = targets.numpy()
+        self._networks, self._next_values, largest = [], [], 0
+        for adam, (network, inputs, start) in zip(adams, shapes, strict=True):
+            widths = _widths(network, inputs)
+            values = np.zeros((3, batch_size * sum(widths)), numbers.dtype)
+            own = [tensor.numpy() for tensor in (adam.flat, adam.gradient, *adam.moments, adam.steps)]
+            target = numbers[start : start + len(own[0])]
+            layers = kernels.layout(widths, batch_size)
+            self._networks.append(kernels.Network(layers, own[0], values[0], values[1], own[1], target, *own[2:]))
+            self._next_values.append(values[2])
+            largest = max(largest, batch_size * int((layers[:, 0] * layers[:, 1]).max()))
+        self._values = *(network.values for network in self._networks), *self._next_values
+        self._batch: Batch | None = None
+        self._numbers = np.ones((5, batch_size), numbers.dtype)
+        self._ones = np.ones((batch_size, 1), numbers.dtype)
+        self._gammas, self._gamma = self._ones.copy(), 1.0
+        self._statistics = np.zeros(len(UpdateStatistics._fields), numbers.dtype)
+        self._td_errors = th.from_numpy(self._numbers[3])[:, None]
+        self._is_shared = largest >= _SHARED
+
+    def load(self, batch: Batch, observations: th.Tensor, next_observations: th.Tensor, gamma: float) -> None:
+        """Take a batch over; numbers of any type are cast.
+
+        :param batch: see :meth:`sb3_ddpg_custom.updates.Update.__call__`
+        :param observations: (batch, features)
+        :param next_observations: (batch, features)
+        :param gamma: discount factor where the batch has none
+        """
+        if gamma != self._gamma:
+            self._gammas.fill(gamma)
+            self._gamma = gamma
+        if batch is not self._batch:  # a buffer may fill the same tensors again and again
+            weights = importance_weights(batch)
+            self._columns = (
+                batch.rewards.numpy(),
+                batch.dones.numpy(),
+                self._gammas if batch.discounts is None else batch.discounts.numpy(),
+                self._ones if weights is None else weights.numpy(),
+            )
+            self._batch = batch
+        arrays = (_readable(tensor.numpy()) for tensor in (observations, batch.actions, next_observations))
+        _kernels().load(*arrays, self._columns, self._values, self._numbers)
+
+    def update(self, max_grad_norm: float | None, tau: float) -> None:
+        """Change both networks and their targets once.
+
+        :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
+        :param tau: fraction of the online networks that enters the targets
+        """
+        kernels = _kernels()
+        options = [kernels.AdamOptions(*map(float, adam.constants_of_step)) for adam in self._adams]
+        bound = np.inf if max_grad_norm is None else float(max_grad_norm)
+        numbers = *self._next_values, self._numbers, self._statistics
+        with _blas().limit(limits=th.get_num_threads(), user_api="blas") if self._is_shared else nullcontext():
+            kernels.update(*self._networks, *numbers, *options, bound, float(tau))
+
+    def result(self) -> UpdateResult:
+        """Give what the update saw; the TD errors are valid until the next one."""
+        return UpdateResult(th.from_numpy(self._statistics.copy()), self._td_errors)
+
+
+def _readable(array: NDArray[Any]) -> NDArray[Any]:
+    # Numba knows no float16 on the CPU.
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+@lru_cache(maxsize=1)
+def _blas() -> Any:
+    """Find the libraries that multiply matrices; Numba calls SciPy's."""
+    import scipy.linalg.cython_blas  # noqa: F401  # what is not loaded is not found
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -1,0 +1,325 @@
+"""One update as a single function of machine code, compiled by Numba.
+
+The derivation is that of ``analytic.py`` and ``mlp.py``, the optimiser that of ``flat.py``. Arrays of float32 (or all
+of float64) hold a network's numbers in one row: parameters as W and b of each layer in turn, values as its input and
+then each layer's output for the whole batch. A :func:`layout` tells where each begins.
+
+All of it is in one file because Numba compiles anew what changed in a function's own file only.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+F = TypeVar("F", bound=Callable[..., Any])
+Array = NDArray[Any]
+
+# See flat.py: moments that fall below this are set to 0.
+_TINY = 1e-24
+
+
+def _compiled(function: F) -> F:
+    # Sums may be added up in any order, as every BLAS does; NaN and infinity keep their meaning.
+    options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
+    try:
+        machine_code: F = njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder to keep machine code in for the next process
+        machine_code = njit(**options)(function)
+    return machine_code
+
+
+def layout(widths: Sequence[int], batch_size: int) -> NDArray[np.int64]:
+    """Tell for each layer its inputs, its outputs, and where W, b, x and y begin.
+
+    :param widths: of the input and of each layer's output
+    :param batch_size: rows of x and y
+    :return: (layers, 6)
+    """
+    rows, parameter, value = [], 0, 0
+    for inputs, outputs in itertools.pairwise(widths):
+        bias, output = parameter + outputs * inputs, value + batch_size * inputs
+        rows.append((inputs, outputs, parameter, bias, value, output))
+        parameter, value = bias + outputs, output
+    return np.array(rows, np.int64)
+
+
+class Network(NamedTuple):
+    """A perceptron: linear layers with ReLU between them.
+
+    :param layers: where things are, see :func:`layout`
+    :param parameters: W and b of all layers
+    :param values: x and y of all layers
+    :param deltas: like ``values``: gets ∂L/∂z in the place of each y = f(z), z = x Wᵀ + b
+    :param gradient: like ``parameters``: gets ∂L/∂W and ∂L/∂b
+    :param targets: like ``parameters``: those of its target network
+    :param first: like ``parameters``: Adam's m
+    :param second: like ``parameters``: Adam's v
+    :param steps: steps that Adam has made, one count per W and per b, all alike
+    """
+
+    layers: NDArray[np.int64]
+    parameters: Array
+    values: Array
+    deltas: Array
+    gradient: Array
+    targets: Array
+    first: Array
+    second: Array
+    steps: NDArray[np.float32]
+
+
+class AdamOptions(NamedTuple):
+    """Adam's constants at this moment."""
+
+    rate: float
+    beta1: float
+    beta2: float
+    epsilon: float
+    weight_decay: float
+
+
+@_compiled
+def _cut(row: Array, start: int, rows: int, columns: int) -> Array:
+    return row[start : start + rows * columns].reshape(rows, columns)
+
+
+@_compiled
+def forward(layers: NDArray[np.int64], parameters: Array, values: Array, batch_size: int) -> Array:
+    """Compute y = max(0, x Wᵀ + b) of each layer from that before it; the last one is y = x Wᵀ + b.
+
+    :return: the last y, (batch, outputs)
+    """
+    y = _cut(values, 0, batch_size, layers[0, 0])
+    for i in range(len(layers)):
+        inputs, outputs, weight_at, bias_at, x_at, y_at = layers[i]
+        x, y = _cut(values, x_at, batch_size, inputs), _cut(values, y_at, batch_size, outputs)
+        np.dot(x, _cut(parameters, weight_at, outputs, inputs).T, y)
+        bias = parameters[bias_at : bias_at + outputs]
+        floor = bias.dtype.type(0 if i + 1 < len(layers) else -np.inf)
+        for row in range(batch_size):
+            for column in range(outputs):
+                z = y[row, column] + bias[column]
+                y[row, column] = floor if z < floor else z
+    return y
+
+
+@_compiled
+def backward(layers: NDArray[np.int64], parameters: Array, values: Array, deltas: Array, batch_size: int) -> None:
+    """Compute ∂L/∂z of each layer from that behind it: ∂L/∂x = δ W, and z counts where ReLU let it through."""
+    zero = deltas.dtype.type(0)
+    for i in range(len(layers) - 1, 0, -1):
+        inputs, outputs, weight_at, _, x_at, y_at = layers[i]
+        delta, before = _cut(deltas, y_at, batch_size, outputs), _cut(deltas, x_at, batch_size, inputs)
+        np.dot(delta, _cut(parameters, weight_at, outputs, inputs), before)
+        x = _cut(values, x_at, batch_size, inputs)
+        for row in range(batch_size):
+            for column in range(inputs):
+                before[row, column] = zero if x[row, column] <= zero else before[row, column]
+
+
+@_compiled
+def parameter_gradients(network: Network, ones: Array) -> Any:
+    """Compute ∂L/∂W = δᵀ x and ∂L/∂b = Σ δ over the batch, of all layers.
+
+    :param ones: 1 for each transition
+    :return: L2 norm of the gradient
+    """
+    batch_size = len(ones)
+    for i in range(len(network.layers)):
+        inputs, outputs, weight_at, bias_at, x_at, y_at = network.layers[i]
+        delta, x = _cut(network.deltas, y_at, batch_size, outputs), _cut(network.values, x_at, batch_size, inputs)
+        np.dot(delta.T, x, _cut(network.gradient, weight_at, outputs, inputs))
+        np.dot(ones, delta, network.gradient[bias_at : bias_at + outputs])
+    return np.sqrt(np.dot(network.gradient, network.gradient))
+
+
+@_compiled
+def descend(network: Network, options: AdamOptions, norm: float, max_norm: float, tau: float) -> None:
+    """Clip the gradient, make Adam's step, and let the target network follow: θ' ← (1 - τ) θ' + τ θ."""
+    parameters, gradients, targets = network.parameters, network.gradient, network.targets
+    firsts, seconds = network.first, network.second
+    kind = parameters.dtype.type
+    network.steps[:] += 1
+    step = np.float64(network.steps[0])
+    rate = kind(options.rate / (1 - options.beta1**step))
+    correction = kind(1 / np.sqrt(1 - options.beta2**step))
+    beta1, rest1 = kind(options.beta1), kind(1 - options.beta1)
+    beta2, rest2 = kind(options.beta2), kind(1 - options.beta2)
+    decay, epsilon, tiny, zero = kind(options.weight_decay), kind(options.epsilon), kind(_TINY), kind(0)
+    scale = kind(min(max_norm / (norm + 1e-6), 1.0)) if max_norm < np.inf else kind(1)
+    for k in range(len(parameters)):
+        gradient = gradients[k] * scale + decay * parameters[k]
+        first = beta1 * firsts[k] + rest1 * gradient
+        second = beta2 * seconds[k] + rest2 * gradient * gradient
+        firsts[k] = zero if abs(first) < tiny else first
+        seconds[k] = zero if second < tiny else second
+        parameters[k] -= rate * first / (np.sqrt(second) * correction + epsilon)
+    keep, share = kind(1 - tau), kind(tau)
+    for k in range(len(parameters)):  # by itself: with a fifth array the compiler does not use vectors
+        targets[k] = keep * targets[k] + share * parameters[k]
+
+
+@_compiled
+def critic_gradient(
+    actor: Network,
+    critic: Network,
+    next_actor_values: Array,
+    next_critic_values: Array,
+    numbers: Array,
+    statistics: Array,
+) -> None:
+    """Compute the gradient of L = mean w (Q(s, a) - y)²; the parameters are those of :func:`update`."""
+    rewards, discounts, scale, errors, ones = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    batch_size = len(ones)
+    # y = r + γ (1 - terminated) Q'(s', μ'(s'))
+    next_actions = forward(actor.layers, actor.targets, next_actor_values, batch_size)
+    squash(next_actions, critic.layers, next_critic_values)
+    next_q_values = forward(critic.layers, critic.targets, next_critic_values, batch_size)
+    # ∂L/∂Q = 2 w (Q - y) / n
+    q_values = forward(critic.layers, critic.parameters, critic.values, batch_size)
+    delta = _cut(critic.deltas, critic.layers[-1, 5], batch_size, 1)
+    loss, q_sum, q_max, error_sum = 0.0, 0.0, q_values[0, 0], 0.0
+    for row in range(batch_size):
+        q = q_values[row, 0]
+        error = q - (rewards[row] + discounts[row] * next_q_values[row, 0])
+        errors[row] = abs(error)
+        delta[row, 0] = error * scale[row]
+        loss += error * delta[row, 0] / 2
+        error_sum += errors[row]
+        q_sum += q
+        q_max = q if q > q_max or q != q else q_max  # NaN comes through
+    statistics[0], statistics[2], statistics[3] = loss, q_sum / batch_size, q_max
+    statistics[4] = error_sum / batch_size
+    backward(critic.layers, critic.parameters, critic.values, critic.deltas, batch_size)
+    statistics[5] = parameter_gradients(critic, ones)
+
+
+@_compiled
+def actor_gradient(actor: Network, critic: Network, ones: Array, statistics: Array) -> None:
+    """Compute the gradient of -J, J = mean Q(s, μ(s)): descending it ascends J."""
+    batch_size = len(ones)
+    actions = forward(actor.layers, actor.parameters, actor.values, batch_size)
+    squash(actions, critic.layers, critic.values)
+    q_values = forward(critic.layers, critic.parameters, critic.values, batch_size)
+    # ∂(-J)/∂Q = -1 / n, and back through the critic
+    q_sum, y_at = 0.0, critic.layers[-1, 5]
+    for row in range(batch_size):
+        q_sum += q_values[row, 0]
+        critic.deltas[y_at + row] = -1.0 / batch_size
+    statistics[1] = -q_sum / batch_size
+    backward(critic.layers, critic.parameters, critic.values, critic.deltas, batch_size)
+    # ∂(-J)/∂a = δ W for the columns of W that multiply a, and through the tanh: tanh' = 1 - tanh²
+    inputs, hidden, n_actions = critic.layers[0, 0], critic.layers[0, 1], actions.shape[1]
+    columns = np.ascontiguousarray(_cut(critic.parameters, 0, hidden, inputs)[:, inputs - n_actions :])
+    delta = _cut(actor.deltas, actor.layers[-1, 5], batch_size, n_actions)
+    np.dot(_cut(critic.deltas, critic.layers[0, 5], batch_size, hidden), columns, delta)
+    for row in range(batch_size):
+        for column in range(n_actions):
+            delta[row, column] -= delta[row, column] * actions[row, column] ** 2
+    backward(actor.layers, actor.parameters, actor.values, actor.deltas, batch_size)
+    statistics[6] = parameter_gradients(actor, ones)
+
+
+@_compiled
+def squash(actions: Array, layers: NDArray[np.int64], values: Array) -> None:
+    """Turn an actor's last y into actions a = tanh(y), and write them into a critic's input (s, a), too.
+
+    :param actions: (batch, actions)
+    :param layers: of the critic
+    :param values: of the critic
+    """
+    inputs = _cut(values, 0, len(actions), layers[0, 0])
+    features = layers[0, 0] - actions.shape[1]
+    for row in range(len(actions)):
+        for column in range(actions.shape[1]):
+            actions[row, column] = np.tanh(actions[row, column])
+            inputs[row, features + column] = actions[row, column]
+
+
+@_compiled
+def update(
+    actor: Network,
+    critic: Network,
+    next_actor_values: Array,
+    next_critic_values: Array,
+    numbers: Array,
+    statistics: Array,
+    actor_options: AdamOptions,
+    critic_options: AdamOptions,
+    max_norm: float,
+    tau: float,
+) -> None:
+    """Change both networks and their targets once.
+
+    :param actor: its ``values`` begin with s
+    :param critic: its ``values`` begin with (s, a)
+    :param next_actor_values: of the actor's target, beginning with s'
+    :param next_critic_values: of the critic's target, beginning with (s', room for an action)
+    :param numbers: r, γⁿ (1 - terminated), 2 w / n, room for abs(Q(s, a) - y), and 1, for all transitions, (5, batch)
+    :param statistics: gets those of :class:`sb3_ddpg_custom.updates.UpdateStatistics`, in its order, (7,)
+    :param actor_options: of its Adam
+    :param critic_options: of its Adam
+    :param max_norm: bound on the L2 norm of each network's gradient, infinity for none
+    :param tau: fraction of the online networks that enters the targets
+    """
+    critic_gradient(actor, critic, next_actor_values, next_critic_values, numbers, statistics)
+    descend(critic, critic_options, statistics[5], max_norm, tau)
+    actor_gradient(actor, critic, numbers[4], statistics)
+    descend(actor, actor_options, statistics[6], max_norm, tau)
+
+
+@_compiled
+def act(layers: NDArray[np.int64], parameters: Array, values: Array, observations: Array) -> Array:
+    """Compute μ(s).
+
+    :param observations: of any type, (n, features)
+    :return: in [-1, 1], (n, actions)
+    """
+    n, features = observations.shape
+    for row in range(n):
+        for column in range(features):
+            values[row * features + column] = observations[row, column]
+    return np.tanh(forward(layers, parameters, values, n))
+
+
+@_compiled
+def load(
+    observations: Array,
+    actions: Array,
+    next_observations: Array,
+    columns: tuple[Array, Array, Array, Array],
+    values: tuple[Array, Array, Array, Array],
+    numbers: Array,
+) -> None:
+    """Copy a batch to where :func:`update` reads it.
+
+    :param observations: of any type, as all others, (batch, features)
+    :param columns: rewards, dones, discounts and weights, (batch, 1)
+    :param values: of the actor, of the critic, and of their targets
+    """
+    rewards, dones, discounts, weights = columns
+    batch_size, features = observations.shape
+    inputs = features + actions.shape[1]
+    s, s_a, next_s, next_s_a = values
+    for row in range(batch_size):
+        x, x_a = row * features, row * inputs
+        for column in range(features):
+            s[x + column] = s_a[x_a + column] = observations[row, column]
+            next_s[x + column] = next_s_a[x_a + column] = next_observations[row, column]
+        for column in range(actions.shape[1]):
+            s_a[x_a + features + column] = actions[row, column]
+        numbers[0, row] = rewards[row, 0]
+        numbers[1, row] = discounts[row, 0] * (1 - dones[row, 0])
+        numbers[2, row] = 2 * weights[row, 0] / batch_size
+
+
+def is_compiled() -> bool:
+    """Say whether machine code of :func:`update` lies on the disk, or is in this process already."""
+    folder = update.stats.cache_path  # type: ignore[attr-defined]  # Numba's
+    kept = folder is not None and any(Path(folder).glob("kernels.update-*.nbi"))
+    return kept or bool(update.signatures)  # type: ignore[attr-defined]
