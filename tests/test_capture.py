@@ -247,7 +247,9 @@ def test_a_training_of_recorded_updates_is_the_same(monkeypatch: pytest.MonkeyPa
     for found in (recorder, None):
         monkeypatch.setattr("sb3_ddpg_custom.updates.analytic.recorder_for", lambda device, found=found: found)
         networks = {"net_arch": [16]}
-        model = DDPG("MlpPolicy", "Pendulum-v1", **options, policy_kwargs=networks, device="cpu", update="analytic").learn(60)
+        model = DDPG(
+            "MlpPolicy", "Pendulum-v1", **options, policy_kwargs=networks, device="cpu", update="analytic"
+        ).learn(60)
         model.set_parameters(copy.deepcopy(model.get_parameters()))  # its optimisers' states are new tensors
         weights.append(model.learn(30, reset_num_timesteps=False).policy.state_dict())
     assert (recorder.warm_ups, recorder.recordings, recorder.replays) == (2 * WARM_UPS, 2, 70 - 2 * WARM_UPS)

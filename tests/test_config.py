@@ -294,7 +294,7 @@ def test_a_small_file_that_unfolds_to_millions_of_values(tmp_path: Path) -> None
         ("n_envs=10001", "expected a whole number of at most 10,000"),
         ("batch_size=1e8", "expected a whole number of at most 10,000,000"),
         ("n_timesteps=99999999999999999999999", "at most 9,223,372,036,854,775,807"),
-        ("update=foo", "expected one of auto, analytic, autograd"),
+        ("update=foo", "expected one of auto, compiled, analytic, autograd"),
         ("policy_kwargs.net_arch=[-3]", "net_arch widths of layers, whole numbers from 1 to 100,000"),
         ("policy_kwargs.net_arch=[0]", "net_arch widths"),
         ("policy_kwargs.net_arch=[100000000000]", "net_arch widths"),

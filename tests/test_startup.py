@@ -47,6 +47,7 @@ def test_training_and_evaluating_import_nothing_heavy_that_they_do_not_use(tmp_p
     """From the first step to the last: updates, an evaluation, a video, checkpoints, TensorBoard's file."""
     code = f"""
 import sys
+sys.modules["numba"] = None  # it needs SciPy
 from sb3_ddpg_custom.cli.app import main
 sys.argv = ["ddpg", "train", "pendulum", "--quiet", *{SHORT}]
 try:

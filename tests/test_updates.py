@@ -39,7 +39,7 @@ def snapshot(module: nn.Module) -> list[th.Tensor]:
 
 
 def test_update_names_what_exists_when_it_does_not() -> None:
-    with pytest.raises(ValueError, match="'auto', 'analytic' or 'autograd'"):
+    with pytest.raises(ValueError, match="'auto', 'compiled', 'analytic' or 'autograd'"):
         make_update("analitic", make_policy(), tau=0.5, max_grad_norm=None)  # type: ignore[arg-type]
 
 

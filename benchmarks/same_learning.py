@@ -1,7 +1,7 @@
-"""Does bfloat16 learn worse than float32? Train both with the same seeds and compare what they reach.
+"""Do two ways of computing an update learn alike? Train with both and the same seeds, and compare what they reach.
 
-python benchmarks/precision.py pendulum --seeds 10
-python benchmarks/precision.py halfcheetah --seeds 5
+python benchmarks/same_learning.py pendulum float32 bfloat16 --seeds 10
+python benchmarks/same_learning.py quick autograd compiled --seeds 20
 
 Each training is a process with one thread; --jobs of them run at once. Results are appended to a file, from which an
 interrupted comparison goes on.
@@ -19,11 +19,16 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import bootstrap
 
-PRECISIONS = ("float32", "bfloat16")
+WAYS = {
+    "float32": {"update": "analytic", "precision": "float32"},
+    "bfloat16": {"update": "analytic", "precision": "bfloat16"},
+    "autograd": {"update": "autograd"},
+    "compiled": {"update": "compiled"},
+}
 
 
 class Case(NamedTuple):
-    """An env and how it is trained on; the networks are large enough for bfloat16 to be used."""
+    """An env and how it is trained on."""
 
     env: str
     steps: int
@@ -32,7 +37,22 @@ class Case(NamedTuple):
 
 
 CASES = {
-    # rl-baselines3-zoo's settings for DDPG
+    # what `ddpg train pendulum` takes
+    "quick": Case(
+        "Pendulum-v1",
+        3_000,
+        0.3,
+        {
+            "gamma": 0.98,
+            "tau": 0.02,
+            "buffer_size": 20_000,
+            "learning_starts": 500,
+            "batch_size": 128,
+            "learning_rate": 3e-3,
+            "policy_kwargs": {"net_arch": [64, 64]},
+        },
+    ),
+    # rl-baselines3-zoo's settings for DDPG; in these and the next, the networks are large enough for bfloat16
     "pendulum": Case(
         "Pendulum-v1",
         20_000,
@@ -59,7 +79,7 @@ CASES = {
 }
 
 
-def train(name: str, precision: str, seed: int) -> dict[str, Any]:
+def train(name: str, way: str, seed: int) -> dict[str, Any]:
     """Train once; the score is the mean return of the last policy over 20 episodes."""
     import torch as th
     from stable_baselines3.common.env_util import make_vec_env
@@ -73,46 +93,50 @@ def train(name: str, precision: str, seed: int) -> dict[str, Any]:
     env = make_vec_env(case.env, seed=seed)
     size = env.action_space.shape[0]  # type: ignore[index]
     noise = NormalActionNoise(np.zeros(size), np.full(size, case.noise))
-    options = {**case.options, "precision": precision, "seed": seed, "device": "cpu"}
+    options = {**case.options, **WAYS[way], "seed": seed, "device": "cpu"}
     model = DDPG("MlpPolicy", env, action_noise=noise, **options).learn(case.steps)
     score, _ = evaluate_policy(model, make_vec_env(case.env, seed=10_000 + seed), n_eval_episodes=20)
-    return {"case": name, "precision": precision, "seed": seed, "steps": case.steps, "score": float(score)}
+    return {"case": name, "way": way, "seed": seed, "steps": case.steps, "score": float(score)}
 
 
 def main(
-    name: Annotated[str, typer.Argument(help="pendulum or halfcheetah.")],
+    name: Annotated[str, typer.Argument(help=f"{', '.join(CASES)}.")],
+    reference: Annotated[str, typer.Argument(help=f"{', '.join(WAYS)}.")],
+    other: Annotated[str, typer.Argument(help="Another one of these.")],
     seeds: Annotated[int, typer.Option(min=2, help="Seeds 0, 1, …")] = 5,
     jobs: Annotated[int, typer.Option(min=1, help="Trainings at once.")] = 2,
-    results: Annotated[Path, typer.Option(help="File of results, one line of JSON each.")] = Path("precision.jsonl"),
+    results: Annotated[Path, typer.Option(help="File of results, one line of JSON each.")] = Path("learning.jsonl"),
 ) -> None:
-    """Train with both precisions and compare them."""
-    if name not in CASES:
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(CASES)}")
+    """Train in both ways and compare them."""
+    ways = reference, other
+    for given, known in ((name, CASES), (reference, WAYS), (other, WAYS)):
+        if given not in known:
+            raise typer.BadParameter(f"{given!r} is none of {', '.join(known)}")
     console = Console(highlight=False)
     lines = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
-    scores = {(line["precision"], line["seed"]): line["score"] for line in lines if line["case"] == name}
-    left = [(precision, seed) for seed in range(seeds) for precision in PRECISIONS if (precision, seed) not in scores]
+    scores = {(line["way"], line["seed"]): line["score"] for line in lines if line["case"] == name}
+    left = [(way, seed) for seed in range(seeds) for way in ways if (way, seed) not in scores]
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         for done in as_completed([pool.submit(train, name, *run) for run in left]):
             result = done.result()
-            scores[result["precision"], result["seed"]] = result["score"]
+            scores[result["way"], result["seed"]] = result["score"]
             with results.open("a") as file:
                 file.write(json.dumps(result) + "\n")
-            console.print(f"seed {result['seed']}, {result['precision']}: {result['score']:.1f}")
-    table = Table("seed", *PRECISIONS, box=None)
+            console.print(f"seed {result['seed']}, {result['way']}: {result['score']:.1f}")
+    table = Table("seed", *ways, box=None)
     for seed in range(seeds):
-        table.add_row(str(seed), *(f"{scores[precision, seed]:.1f}" for precision in PRECISIONS))
+        table.add_row(str(seed), *(f"{scores[way, seed]:.1f}" for way in ways))
     console.print(table)
-    reached = [np.array([scores[precision, seed] for seed in range(seeds)]) for precision in PRECISIONS]
+    first, second = (np.array([scores[way, seed] for seed in range(seeds)]) for way in ways)
     interval = bootstrap(
-        (reached[1], reached[0]),
-        lambda ours, reference, axis: ours.mean(axis=axis) - reference.mean(axis=axis),
+        (second, first),
+        lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis),
         method="basic",
         rng=np.random.default_rng(0),
     ).confidence_interval
     console.print(
-        f"{CASES[name].env}, mean return over {seeds} seeds: float32 {reached[0].mean():.1f}, bfloat16 "
-        f"{reached[1].mean():.1f}; difference {reached[1].mean() - reached[0].mean():.1f}, "
+        f"{CASES[name].env}, mean return over {seeds} seeds: {reference} {first.mean():.1f}, {other} "
+        f"{second.mean():.1f}; difference {second.mean() - first.mean():.1f}, "
         f"95 % bootstrap interval {interval.low:.1f} to {interval.high:.1f}"
     )
 
