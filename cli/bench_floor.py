@@ -1,8 +1,8 @@
 """The arithmetic floor: the matrix products of one DDPG update, and nothing else.
 
 With x the input of a layer, W its weights and δ = ∂L/∂z behind it, a layer costs x Wᵀ forwards, δᵀ x for its weights'
-gradient and δ W for its input's, each through whichever of torch's libraries is the fastest for it here. Biases,
-activations, losses, Adam and the averaging of the targets are left out.
+gradient and δ W for its input's, each through whichever library is the fastest for it here, NumPy's or one of torch's.
+Biases, activations, losses, Adam and the averaging of the targets are left out.
 The layouts are those of ``torch.nn.Linear``.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch as th
 
 Operation = Callable[[], object]
@@ -109,7 +110,7 @@ def update_products(
 
 
 def fastest(product: Product) -> Operation:
-    """Find out which of torch's libraries multiplies these two matrices faster here: its default, or oneDNN.
+    """Find out what multiplies these two matrices fastest here: torch, oneDNN or NumPy.
 
     :param product: its ``out`` is written over
     """
@@ -117,6 +118,8 @@ def fastest(product: Product) -> Operation:
     if product.left.dtype is th.float32 and hasattr(th.ops.mkldnn, "_linear_pointwise"):
         linear = th.ops.mkldnn._linear_pointwise
         paths.append(partial(linear, product.left, product.right.t(), None, "none", [], ""))
+    if product.left.dtype is not th.bfloat16:  # which NumPy does not know
+        paths.append(partial(np.dot, *(tensor.numpy() for tensor in product)))
     return min(paths, key=_seconds)
 
 

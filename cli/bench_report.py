@@ -88,11 +88,12 @@ def print_table(result: BenchResult, console: Console) -> None:
     console.print(
         f"Medians of {_counted(result.rounds, 'round')}; one update per env step. Ratios compare figures "
         "of the same round. The floor is the time of an update's matrix products and nothing else, each "
-        "through the fastest library that torch has for it here.",
+        "through the fastest library there is for it here.",
         markup=False,
     )
     machine = result.machine
-    versions = ", ".join(f"{name} {machine[name]}" for name in ("torch", "stable-baselines3", "sb3-ddpg-custom"))
+    packages = ("torch", "numba", "stable-baselines3", "sb3-ddpg-custom")
+    versions = ", ".join(f"{name} {machine[name]}" for name in packages if name in machine)
     console.print(
         f"{machine['processor']}, {_counted(machine['cpus'], 'CPU')}, {_counted(result.threads, 'thread')} each; "
         f"{versions}",

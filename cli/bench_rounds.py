@@ -11,6 +11,7 @@ from sb3_ddpg_custom.cli.errors import RunError
 BASELINE = "SB3"
 FLOOR = "floor"
 IN_BFLOAT16 = ", bfloat16"
+NOT_COMPILED = "ours, not compiled"  # where Numba is installed, and "ours" is compiled
 _FIRST_COUNT = 20  # steps and updates of the first, shortest segment
 
 

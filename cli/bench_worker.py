@@ -160,6 +160,7 @@ class _Floor:
 
 CONTENDERS: dict[str, Callable[[Case], Contender]] = {
     "ours": lambda case: _Agent(DDPG, "sb3-ddpg-custom", __version__, case),
+    "ours, not compiled": lambda case: _Agent(DDPG, "sb3-ddpg-custom", __version__, case, update="analytic"),
     "ours, bfloat16": lambda case: _Agent(DDPG, "sb3-ddpg-custom", __version__, case, precision="bfloat16"),
     "SB3": lambda case: _Agent(sb3.DDPG, "SB3 DDPG", version("stable-baselines3"), case),
     "floor": lambda case: _Floor(case, th.float32),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from sb3_ddpg_custom import __version__
 from sb3_ddpg_custom.cli.bench_cases import CASES, check_cases
 from sb3_ddpg_custom.cli.bench_figures import Figures
 from sb3_ddpg_custom.cli.bench_process import own_command
-from sb3_ddpg_custom.cli.bench_rounds import BASELINE, FLOOR, IN_BFLOAT16, compare
+from sb3_ddpg_custom.cli.bench_rounds import BASELINE, FLOOR, IN_BFLOAT16, NOT_COMPILED, compare
 
 Precision = Literal["float32", "bfloat16"]
 Watch = Callable[[str, str, int, int], None]
@@ -111,8 +112,10 @@ def measure(
 
 
 def _own_contenders(precision: Precision) -> list[str]:
-    own = ["ours"] if precision == "float32" else ["ours", f"ours{IN_BFLOAT16}"]
-    return [*own, BASELINE, *(name.replace("ours", FLOOR) for name in own)]
+    ours = ["ours", NOT_COMPILED] if find_spec("numba") else ["ours"]
+    if precision == "float32":
+        return [*ours, BASELINE, FLOOR]
+    return [*ours, f"ours{IN_BFLOAT16}", BASELINE, FLOOR, f"{FLOOR}{IN_BFLOAT16}"]
 
 
 def _machine() -> dict[str, Any]:
@@ -122,6 +125,7 @@ def _machine() -> dict[str, Any]:
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "stable-baselines3")},
+        **({"numba": version("numba")} if find_spec("numba") else {}),
         "sb3-ddpg-custom": __version__,
     }
 

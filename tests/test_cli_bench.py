@@ -11,6 +11,7 @@ from typing import Any
 from unittest import mock
 
 import gymnasium as gym
+import numpy as np
 import pytest
 import torch as th
 from rich.console import Console
@@ -24,6 +25,8 @@ from sb3_ddpg_custom.cli.bench_report import print_table
 from sb3_ddpg_custom.cli.bench_rounds import _floor_of, compare
 from sb3_ddpg_custom.cli.errors import RunError, UsageError
 
+# A row of the table where Numba is installed.
+NOT_COMPILED = ["ours, not compiled"] if importlib.util.find_spec("numba") else []
 Ddpg = Callable[..., CompletedProcess[str]]
 # Takes 1 ms for a step and 0.5 ms for an update, or what FACTOR makes of that, and writes down what it was asked.
 FAKE = """
@@ -105,17 +108,22 @@ def test_the_floor_of_a_small_net_is_these_products() -> None:
 def test_the_floor_multiplies() -> None:
     products = update_products(observation_dim=2, action_dim=2, net_arch=[3], batch_size=4, dtype=th.float32)
     for product in products:
-        result = fastest(product)()
-        assert isinstance(result, th.Tensor)
+        result = th.as_tensor(fastest(product)())
         th.testing.assert_close(result, product.left @ product.right)
 
 
-def test_the_floor_is_through_the_faster_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter([0.2, 0.1])  # of torch's own product, and then of oneDNN's
+@pytest.mark.parametrize(
+    ("times", "fastest_of_all"),
+    [([0.1, 0.2, 0.3], th.mm), ([0.2, 0.1, 0.3], th.ops.mkldnn._linear_pointwise), ([0.3, 0.2, 0.1], np.dot)],
+)
+def test_the_floor_is_through_the_fastest_library(
+    times: list[float], fastest_of_all: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter(times)
     monkeypatch.setattr(bench_floor, "_seconds", lambda operation: next(seconds))
     (product, *_) = update_products(observation_dim=2, action_dim=2, net_arch=[3], batch_size=4, dtype=th.float32)
     chosen: Any = fastest(product)
-    assert chosen.func is th.ops.mkldnn._linear_pointwise
+    assert chosen.func is fastest_of_all
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -270,10 +278,11 @@ def test_extra_contenders_and_bfloat16(script: Callable[[str], list[str]], tmp_p
         with pytest.raises(ValueError, match="'SB3' is taken"):
             benchmark.measure(cases=["C1"], extra={"SB3": command})
     assert [case.name for case in result.cases] == ["C1", "C2"]
-    names = ["ours", "ours, bfloat16", "SB3", "floor", "floor, bfloat16", "Peer"]
+    names = ["ours", *NOT_COMPILED, "ours, bfloat16", "SB3", "floor", "floor, bfloat16", "Peer"]
     assert [[one.name for one in case.contenders] for case in result.cases] == [names, names]
-    assert seen[0] == ("C1", "starting", 0, 26)
-    assert [done for _, _, done, _ in seen] == list(range(26))
+    turns = 2 * (1 + 2 * len(names))
+    assert seen[0] == ("C1", "starting", 0, turns)
+    assert [done for _, _, done, _ in seen] == list(range(turns))
 
 
 def test_the_floor_of_a_contender_is_in_its_precision() -> None:
@@ -292,9 +301,9 @@ def test_a_real_run(ddpg: Ddpg, tmp_path: Path) -> None:
     assert (result["threads"], result["rounds"], result["segment_seconds"]) == (1, 1, 0.02)
     (case,) = result["cases"]
     assert (case["name"], case["description"]) == ("C1", "Pendulum-v1, batch 64, net [64, 64]")
-    ours, sb3, floor = case["contenders"]
-    assert [ours["name"], sb3["name"], floor["name"]] == ["ours", "SB3", "floor"]
-    for agent in (ours, sb3):
+    ours, *others, sb3, floor = case["contenders"]
+    assert [one["name"] for one in case["contenders"]] == ["ours", *NOT_COMPILED, "SB3", "floor"]
+    for agent in (ours, *others, sb3):
         assert agent["rss_bytes"] > 2**20
         assert agent["steps_per_second"] > 0
         assert agent["floor_fraction"] > 0

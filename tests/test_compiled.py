@@ -67,10 +67,9 @@ def test_nothing_hides_that_a_network_has_diverged() -> None:
 
 
 def test_moments_never_become_denormal() -> None:
-    n, tiny = 2, np.finfo(np.float32).tiny
-    rows = [np.zeros(n, np.float32) for _ in range(7)]
-    network = kernels.Network(np.zeros((1, 6), np.int64), *rows[:-1], np.zeros(1, np.float32), rows[-1])
-    network = network._replace(steps=np.zeros(1, np.float32))
+    tiny = np.finfo(np.float32).tiny
+    names = kernels.Network._fields[1:]
+    network = kernels.Network(kernels.layout([1, 1], 1), **{name: np.zeros(2, np.float32) for name in names})
     options = kernels.AdamOptions(1e-3, 0.9, 0.95, 1e-8, 0.0)
     network.gradient[:] = 1e-3
     for step in range(2000):
@@ -169,7 +168,7 @@ def test_it_computes_with_torchs_number_of_threads_and_gives_the_others_back(mon
     blas = [library for library in compiled._blas().lib_controllers if library.user_api == "blas"]
     for library in blas:
         library.set_num_threads(2)
-    inside = []
+    inside: list[int] = []
 
     def look(*arguments: Any) -> None:
         inside.extend(library.get_num_threads() for library in blas)
@@ -206,7 +205,7 @@ def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(monkeypatch: pyte
 
     jit = numba.njit
     monkeypatch.setattr(numba, "njit", njit)
-    anew = importlib.util.module_from_spec(kernels.__spec__)  # type: ignore[arg-type]
+    anew = importlib.util.module_from_spec(kernels.__spec__)
     kernels.__spec__.loader.exec_module(anew)  # type: ignore[union-attr]
     assert not anew.is_compiled()
     row = np.arange(6.0, dtype=np.float32)
