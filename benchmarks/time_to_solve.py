@@ -189,6 +189,8 @@ def main(
 ) -> None:
     """Measure the time to a policy that solves Pendulum."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 160  # a column per seed
     progress = Console(stderr=True, highlight=False)
     results: list[Solved] = []
     for seed in range(seeds):

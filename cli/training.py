@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
 # MuJoCo without a GPU takes some 90 ms for a frame: twenty times longer than to train the step.
 _SLOW_FRAME_SECONDS = 0.03
 _PACKAGES = ("sb3-ddpg-custom", "stable-baselines3", "gymnasium", "torch", "numpy")
+_COMPILERS = ("numba",) if find_spec("numba") else ()  # an update that it compiled is rounded at other places
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,5 +171,5 @@ def _facts(request: TrainRequest, resolved: Resolved, seed: int, folder: Path, e
         "start_from": None if request.start_from is None else str(request.start_from),
         "settings_from": resolved.source,
         "repeat_with": shlex.join([*repeat, *import_flags(request.imports)]),
-        "versions": {package: version(package) for package in _PACKAGES},
+        "versions": {package: version(package) for package in (*_PACKAGES, *_COMPILERS)},
     }

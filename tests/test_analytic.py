@@ -22,6 +22,7 @@ from sb3_ddpg_custom.updates import (
     AnalyticUpdate,
     AutogradUpdate,
     CompiledUpdate,
+    Update,
     UpdateStatistics,
     flat,
     make_update,
@@ -119,6 +120,19 @@ def test_every_number_is_autograds(
         for a, b in zip(ours_seen, expected, strict=True):
             th.testing.assert_close(a, b, rtol=1e-8, atol=1e-9)
         assert_agree(ours, reference, 1e-8)
+
+
+@pytest.mark.parametrize("update_class", [AnalyticUpdate, pytest.param(CompiledUpdate, marks=needs_numba)])
+def test_nothing_adds_up_over_many_updates(update_class: type[AnalyticUpdate]) -> None:
+    policies = []
+    for way in (update_class, AutogradUpdate):
+        policy = make_policy([32, 24])
+        update: Update = way(policy, tau=0.02)
+        for seed in range(300):
+            update(make_batch(64, seed=seed), gamma=0.9)
+        policies.append(policy)
+    ours, reference = policies
+    assert_agree(ours, reference)
 
 
 @pytest.mark.parametrize("update_class", [AnalyticUpdate, pytest.param(CompiledUpdate, marks=needs_numba)])
