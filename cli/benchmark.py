@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from sb3_ddpg_custom.cli.bench_cases import CASES, check_cases
 from sb3_ddpg_custom.cli.bench_figures import Figures
 from sb3_ddpg_custom.cli.bench_process import own_command
 from sb3_ddpg_custom.cli.bench_rounds import BASELINE, FLOOR, IN_BFLOAT16, NOT_COMPILED, compare
+from sb3_ddpg_custom.updates import why_no_numba
 
 Precision = Literal["float32", "bfloat16"]
 Watch = Callable[[str, str, int, int], None]
@@ -112,7 +112,7 @@ def measure(
 
 
 def _own_contenders(precision: Precision) -> list[str]:
-    ours = ["ours", NOT_COMPILED] if find_spec("numba") else ["ours"]
+    ours = ["ours", NOT_COMPILED] if why_no_numba() is None else ["ours"]
     if precision == "float32":
         return [*ours, BASELINE, FLOOR]
     return [*ours, f"ours{IN_BFLOAT16}", BASELINE, FLOOR, f"{FLOOR}{IN_BFLOAT16}"]
@@ -125,7 +125,7 @@ def _machine() -> dict[str, Any]:
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "stable-baselines3")},
-        **({"numba": version("numba")} if find_spec("numba") else {}),
+        **({"numba": version("numba")} if why_no_numba() is None else {}),
         "sb3-ddpg-custom": __version__,
     }
 

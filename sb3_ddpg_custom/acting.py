@@ -65,7 +65,7 @@ class NumpyActor:
         :param observations: (n_envs, *shape) of any type
         :return: (n_envs, action_dim) in [-1, 1]
         """
-        if isinstance(self.update, CompiledUpdate):
+        if isinstance(self.update, CompiledUpdate) and self.update.is_covered():
             return self.update.act(observations.reshape(len(observations), -1))
         parameters = self.update.actor_parameters()
         if parameters[0].data_ptr() != self._address or len(observations) != self._n_envs:

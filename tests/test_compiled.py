@@ -102,10 +102,11 @@ def test_whoever_insists_hears_why_not(kwargs: dict[str, Any], reason: str) -> N
         model(update="compiled", **kwargs)
 
 
-def test_without_numba_the_update_by_hand_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "numba", None)
+@pytest.mark.parametrize("broken", ["sb3_ddpg_custom.updates.kernels", "threadpoolctl"])
+def test_without_numba_the_update_by_hand_does_it(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, broken, None)
     assert type(model()._update) is AnalyticUpdate
-    with pytest.raises(ValueError, match=r"import of numba halted.*pip install 'sb3-ddpg-custom\[numba\]'"):
+    with pytest.raises(ValueError, match=rf"import of {broken} halted.*pip install 'sb3-ddpg-custom\[numba\]'"):
         model(update="compiled")
     monkeypatch.undo()
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
@@ -132,6 +133,45 @@ def test_a_policy_that_leaves_float32_is_trained_on_by_hand() -> None:
     m._update(batch, 0.99)
     assert m.actor.mu[0].weight.dtype is th.bfloat16
     assert not th.equal(before, m.actor.mu[0].weight)
+    m.policy.to(th.float16)
+    assert m._actor(np.ones((1, 3), np.float32)).shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("part", "shape"),
+    [
+        ("observations", (16, 2)),
+        ("observations", (17, 3)),
+        ("next_observations", (16, 4)),
+        ("actions", (16, 2)),
+        ("rewards", (8, 1)),
+        ("dones", (16, 2)),
+        ("discounts", (1, 1)),
+    ],
+)
+def test_machine_code_gets_no_batch_of_another_shape(part: str, shape: tuple[int, int]) -> None:
+    """No bounds are checked in there: a wider observation was written over other memory."""
+    m: Any = model().learn(30)
+    batch = next(iter(m.replay_buffer.batches(1, 16)))._replace(**{part: th.zeros(shape)})
+    with pytest.raises(ValueError, match=rf"^{part} must have shape .*, got \({shape[0]}, {shape[1]}\)"):
+        m._update(batch, 0.99)
+    with pytest.raises(ValueError, match=r"observations must have shape \(1, 3\), got \(1, 2\)"):
+        m._update.act(np.ones((1, 2), np.float32))
+
+
+def test_adam_with_a_small_epsilon_is_torchs() -> None:
+    """Moments of such small gradients were once taken for those of silent units, and set to 0."""
+    parameter = nn.Parameter(th.zeros(2))
+    adam = th.optim.Adam([parameter], lr=1e-3, eps=1e-12)
+    names = kernels.Network._fields[1:]
+    network = kernels.Network(kernels.layout([1, 1], 1), **{name: np.zeros(2, np.float32) for name in names})
+    network.gradient[:] = 1e-11, -1e-11
+    for _ in range(200):
+        parameter.grad = th.tensor([1e-11, -1e-11])
+        adam.step()
+        kernels.descend(network, kernels.AdamOptions(1e-3, 0.9, 0.999, 1e-12, 0.0), 1.0, np.inf, 0.0)
+    np.testing.assert_allclose(network.parameters, parameter.detach().numpy(), rtol=1e-3)
+    assert not network.targets.any()
 
 
 class Rows(gym.ObservationWrapper[Any, Any, Any]):

@@ -37,7 +37,7 @@ def why_not_compiled(policy: TD3Policy) -> str | None:
     actor: Any = policy.actor.mu
     if type(actor[-1]) is not nn.Tanh or not all(map(_is_relu_network, (actor[:-1], critic))):
         return "its activations are not ReLU with a tanh behind the actor"
-    return _why_no_numba()
+    return why_no_numba()
 
 
 def _is_relu_network(modules: Any) -> bool:
@@ -45,22 +45,23 @@ def _is_relu_network(modules: Any) -> bool:
     return len(modules) % 2 == 1 and all(type(module) is kinds[place % 2] for place, module in enumerate(modules))
 
 
-def _why_no_numba() -> str | None:
-    for name in ("numba", "threadpoolctl"):
-        try:
-            import_module(name)
-        except ImportError as error:  # also where Numba does not fit the installed NumPy
-            return f"{error} (pip install 'sb3-ddpg-custom[numba]')"
+def why_no_numba() -> str | None:
+    """Say why nothing can be compiled here; None if something can."""
     if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
         return "NUMBA_DISABLE_JIT is set"
+    try:
+        import_module("threadpoolctl").ThreadpoolController  # noqa: B018  # old versions lack it
+        import_module("sb3_ddpg_custom.updates.kernels")
+    except Exception as error:  # Numba itself says where it does not fit NumPy; a damaged one says anything
+        return f"{error} (pip install 'sb3-ddpg-custom[numba]')"
     return None
 
 
 class CompiledUpdate(AnalyticUpdate):
     """Critic step, actor step, Polyak averaging; see :class:`sb3_ddpg_custom.updates.Update`.
 
-    It computes with as many threads as torch is set to. The first update of all on a machine takes some seconds, for
-    the compiler; what that made is kept on the disk.
+    Updates are computed with as many threads as torch is set to. The first one on a machine takes some seconds, for the
+    compiler; what that made is kept on the disk.
 
     :param policy: one that :func:`why_not_compiled` has nothing against; where it is moved to another device or type
         afterwards, the update by hand goes on with it
@@ -80,15 +81,16 @@ class CompiledUpdate(AnalyticUpdate):
         self._memory: _Memory | None = None
         self._acting: tuple[Any, ...] | None = None
 
-    def _is_covered(self) -> bool:
+    def is_covered(self) -> bool:
+        """Say whether the policy is still of a type, and on a device, that was compiled for."""
+        if not self._is_current():
+            self._adopt()
         flat = self._online.flat
         return flat.device.type == "cpu" and flat.dtype in (th.float32, th.float64)
 
     def __call__(self, batch: Batch, gamma: float) -> UpdateResult:
         """Change the networks once; see :meth:`sb3_ddpg_custom.updates.Update.__call__`."""
-        if not self._is_current():
-            self._adopt()
-        if not self._is_covered():
+        if not self.is_covered():
             return super().__call__(batch, gamma)
         memory, batch_size = self._memory, len(batch.actions)
         if memory is None or memory.batch_size != batch_size:
@@ -99,14 +101,14 @@ class CompiledUpdate(AnalyticUpdate):
         return memory.result()
 
     def act(self, observations: NDArray[Any]) -> NDArray[np.floating]:
-        """Compute μ(s).
+        """Compute μ(s), where :meth:`is_covered`.
 
         :param observations: (n, features) of any type
         :return: (n, action_dim) in [-1, 1]
+        :raises ValueError: if they have another number of features
         """
-        if not self._online.is_current():
-            self._adopt()
         n = len(observations)
+        _check_shape("observations", observations, (n, self.policy.actor.features_dim))
         if self._acting is None or self._acting[0] != n:
             kernels = _kernels()
             widths = _widths(self.policy.actor.mu, observations.shape[1])
@@ -161,6 +163,7 @@ class _Memory:
             largest = max(largest, batch_size * int((layers[:, 0] * layers[:, 1]).max()))
         self._values = *(network.values for network in self._networks), *self._next_values
         self._batch: Batch | None = None
+        self._shapes = (batch_size, features), (batch_size, actions), (batch_size, 1)
         self._numbers = np.ones((5, batch_size), numbers.dtype)
         self._ones = np.ones((batch_size, 1), numbers.dtype)
         self._gammas, self._gamma = self._ones.copy(), 1.0
@@ -175,7 +178,10 @@ class _Memory:
         :param observations: (batch, features)
         :param next_observations: (batch, features)
         :param gamma: discount factor where the batch has none
+        :raises ValueError: if a part of the batch has another shape
         """
+        # Machine code reads and writes wherever it is told to.
+        seen, done, column = self._shapes
         if gamma != self._gamma:
             self._gammas.fill(gamma)
             self._gamma = gamma
@@ -187,8 +193,14 @@ class _Memory:
                 self._gammas if batch.discounts is None else batch.discounts.numpy(),
                 self._ones if weights is None else weights.numpy(),
             )
+            for name, array in zip(("rewards", "dones", "discounts", "weights"), self._columns, strict=True):
+                _check_shape(name, array, column)
             self._batch = batch
-        arrays = (_readable(tensor.numpy()) for tensor in (observations, batch.actions, next_observations))
+        arrays = [_readable(tensor.numpy()) for tensor in (observations, batch.actions, next_observations)]
+        for name, array, shape in zip(
+            ("observations", "actions", "next_observations"), arrays, (seen, done, seen), strict=True
+        ):
+            _check_shape(name, array, shape)
         _kernels().load(*arrays, self._columns, self._values, self._numbers)
 
     def update(self, max_grad_norm: float | None, tau: float) -> None:
@@ -207,6 +219,11 @@ class _Memory:
     def result(self) -> UpdateResult:
         """Give what the update saw; the TD errors are valid until the next one."""
         return UpdateResult(th.from_numpy(self._statistics.copy()), self._td_errors)
+
+
+def _check_shape(name: str, array: NDArray[Any], shape: tuple[int, int]) -> None:
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
 
 
 def _readable(array: NDArray[Any]) -> NDArray[Any]:

@@ -8,6 +8,7 @@ All of it is in one file because Numba compiles anew what changed in a function'
 """
 
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -19,8 +20,8 @@ from numpy.typing import NDArray
 F = TypeVar("F", bound=Callable[..., Any])
 Array = NDArray[Any]
 
-# See flat.py: moments that fall below this are set to 0.
-_TINY = 1e-24
+# Moments that fall below this are set to 0 before they become denormal, see flat.py; here at every step.
+_TINY = 1e-36
 
 
 def _compiled(function: F) -> F:
@@ -321,5 +322,7 @@ def load(
 def is_compiled() -> bool:
     """Say whether machine code of :func:`update` lies on the disk, or is in this process already."""
     folder = update.stats.cache_path  # type: ignore[attr-defined]  # Numba's
-    kept = folder is not None and any(Path(folder).glob("kernels.update-*.nbi"))
+    function = update.py_func  # type: ignore[attr-defined]
+    name = f"kernels.update-{function.__code__.co_firstlineno}.py{sys.version_info[0]}{sys.version_info[1]}*.nbi"
+    kept = folder is not None and any(Path(folder).glob(name))
     return kept or bool(update.signatures)  # type: ignore[attr-defined]
