@@ -118,7 +118,8 @@ def fastest(product: Product) -> Operation:
     if product.left.dtype is th.float32 and hasattr(th.ops.mkldnn, "_linear_pointwise"):
         linear = th.ops.mkldnn._linear_pointwise
         paths.append(partial(linear, product.left, product.right.t(), None, "none", [], ""))
-    if product.left.dtype is not th.bfloat16:  # which NumPy does not know
+    # NumPy does not know bfloat16, and its threads and torch's would wait for each other.
+    if product.left.dtype is not th.bfloat16 and th.get_num_threads() == 1:
         paths.append(partial(np.dot, *(tensor.numpy() for tensor in product)))
     return min(paths, key=_seconds)
 

@@ -121,6 +121,7 @@ def test_the_floor_is_through_the_fastest_library(
 ) -> None:
     seconds = iter(times)
     monkeypatch.setattr(bench_floor, "_seconds", lambda operation: next(seconds))
+    monkeypatch.setattr(th, "get_num_threads", lambda: 1)
     (product, *_) = update_products(observation_dim=2, action_dim=2, net_arch=[3], batch_size=4, dtype=th.float32)
     chosen: Any = fastest(product)
     assert chosen.func is fastest_of_all

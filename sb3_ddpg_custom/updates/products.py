@@ -22,6 +22,7 @@ Operation = Callable[[], object]
 
 # Multiply-adds of one product above which the faster path makes up for what a call of it costs more.
 _ENOUGH_FOR_ONEDNN = 1_500_000
+_WIDE_ENOUGH_FOR_ONEDNN = 64  # of all three dimensions
 _ENOUGH_FOR_BFLOAT16 = 4_000_000
 
 
@@ -125,7 +126,8 @@ def choose_products(weight: th.Tensor, batch_size: int, precision: Precision) ->
         return Products
     if precision == "bfloat16" and multiply_adds >= _ENOUGH_FOR_BFLOAT16:
         return Bfloat16Products
-    if weight.device.type == "cpu" and multiply_adds >= _ENOUGH_FOR_ONEDNN and onednn_is_faster():
+    is_wide = min(batch_size, *weight.shape) >= _WIDE_ENOUGH_FOR_ONEDNN
+    if weight.device.type == "cpu" and is_wide and multiply_adds >= _ENOUGH_FOR_ONEDNN and onednn_is_faster():
         return OneDnnProducts
     return Products
 
