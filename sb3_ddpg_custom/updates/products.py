@@ -7,8 +7,9 @@ With x the input, W and b the parameters and δ = ∂L/∂z of z = x Wᵀ + b, a
 All tensors are fixed, so a product is a list of operations without arguments.
 
 Measured on the CPU with one thread: where a result has few columns, MKL, which torch calls, computes its transpose up
-to five times faster. On AMD's processors with AVX-512 it runs at half their speed, while oneDNN, which torch carries
-too, reaches it. bfloat16 halves the time again or better, but each call costs 10-25 µs: it pays for large products.
+to five times faster. On some of AMD's processors with AVX-512 it runs at half their speed, while oneDNN, which torch
+carries too, reaches it; on others both do, but for narrow products. bfloat16 halves the time again or better, but each
+call costs 10-25 µs: it pays for large products.
 """
 
 from collections.abc import Callable
