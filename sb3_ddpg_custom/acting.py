@@ -1,7 +1,7 @@
 """Acting: a small actor as three NumPy products, without a round trip through torch.
 
-That saves most of the time with one env. With hundreds the products dominate, and torch's take as long as NumPy's, so
-there is one way for all.
+That saves most of the time with one env. With many envs the products dominate, and torch's take as long as NumPy's:
+then torch computes them, with the number of threads that it is set to. NumPy's would take as many as there are.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
-from sb3_ddpg_custom.updates import AnalyticUpdate, CompiledUpdate
+from sb3_ddpg_custom.updates import WAKES_THREADS, AnalyticUpdate, CompiledUpdate
 
 Function = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -46,6 +46,7 @@ class NumpyActor:
         functions = [
             _FUNCTIONS.get(type(layer)) for layer in update.policy.actor.mu if not isinstance(layer, nn.Linear)
         ]
+        self._largest = max(layer.weight.numel() for layer in update.policy.actor.mu if isinstance(layer, nn.Linear))
         self._functions = [function for function in functions if function is not None]
 
     @classmethod
@@ -65,6 +66,8 @@ class NumpyActor:
         :param observations: (n_envs, *shape) of any type
         :return: (n_envs, action_dim) in [-1, 1]
         """
+        if len(observations) * self._largest >= WAKES_THREADS:
+            return self._by_torch(observations)
         if isinstance(self.update, CompiledUpdate) and self.update.is_covered():
             return self.update.act(observations.reshape(len(observations), -1))
         parameters = self.update.actor_parameters()
@@ -76,6 +79,13 @@ class NumpyActor:
             output += bias
             x = function(output)
         return x.copy()
+
+    @th.no_grad()
+    def _by_torch(self, observations: NDArray[Any]) -> NDArray[np.float32]:
+        policy = self.update.policy
+        x = th.from_numpy(observations.reshape(len(observations), -1).astype(np.float32))
+        actions: NDArray[np.float32] = policy.actor.mu(x.to(next(policy.actor.parameters()).dtype)).numpy()
+        return actions
 
     def _view(self, parameters: Sequence[th.Tensor], n_envs: int) -> None:
         self._address, self._n_envs = parameters[0].data_ptr(), n_envs

@@ -6,11 +6,12 @@ from stable_baselines3.td3.policies import TD3Policy
 
 from sb3_ddpg_custom.updates.analytic import AnalyticUpdate, why_not_analytic
 from sb3_ddpg_custom.updates.autograd import AutogradUpdate
-from sb3_ddpg_custom.updates.compiled import CompiledUpdate, why_no_numba, why_not_compiled
+from sb3_ddpg_custom.updates.compiled import WAKES_THREADS, CompiledUpdate, why_no_numba, why_not_compiled
 from sb3_ddpg_custom.updates.interface import Batch, Update, UpdateResult, UpdateStatistics, importance_weights
 from sb3_ddpg_custom.updates.products import Precision, has_fast_bfloat16
 
 __all__ = [
+    "WAKES_THREADS",
     "AnalyticUpdate",
     "AutogradUpdate",
     "Batch",

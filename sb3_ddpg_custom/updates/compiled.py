@@ -20,8 +20,9 @@ from sb3_ddpg_custom.updates.interface import Batch, UpdateResult, UpdateStatist
 
 _log = logging.getLogger(__name__)
 
-# Multiply-adds of a product from which OpenBLAS wakes other threads.
-_SHARED = 2 * 64**3
+# Multiply-adds of a product from which OpenBLAS, SciPy's and NumPy's, wakes its threads, which then look out for more
+# work at full speed for some milliseconds.
+WAKES_THREADS = 2 * 64**3
 
 
 def why_not_compiled(policy: TD3Policy) -> str | None:
@@ -169,7 +170,7 @@ class _Memory:
         self._gammas, self._gamma = self._ones.copy(), 1.0
         self._statistics = np.zeros(len(UpdateStatistics._fields), numbers.dtype)
         self._td_errors = th.from_numpy(self._numbers[3])[:, None]
-        self._is_shared = largest >= _SHARED
+        self._is_shared = largest >= WAKES_THREADS
 
     def load(self, batch: Batch, observations: th.Tensor, next_observations: th.Tensor, gamma: float) -> None:
         """Take a batch over; numbers of any type are cast.
