@@ -40,7 +40,7 @@ CASES = {
     # what `ddpg train pendulum` takes
     "quick": Case(
         "Pendulum-v1",
-        3_000,
+        5_000,
         0.3,
         {
             "gamma": 0.98,
