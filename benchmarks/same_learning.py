@@ -36,22 +36,19 @@ class Case(NamedTuple):
     options: dict[str, Any]
 
 
+def _shipped(alias: str) -> Case:
+    """Take what `ddpg train ALIAS` takes."""
+    from sb3_ddpg_custom.cli.config import resolve
+
+    resolved = resolve(alias, config=None, overrides=(), steps=None, n_envs=None, registered_ids=())
+    settings: Any = resolved.settings
+    names = ("gamma", "tau", "buffer_size", "learning_starts", "batch_size", "learning_rate", "policy_kwargs")
+    options = {name: getattr(settings, name) for name in names}
+    return Case(resolved.env_id, settings.n_timesteps, settings.noise_std, options)
+
+
 CASES = {
-    # what `ddpg train pendulum` takes
-    "quick": Case(
-        "Pendulum-v1",
-        5_000,
-        0.3,
-        {
-            "gamma": 0.98,
-            "tau": 0.02,
-            "buffer_size": 20_000,
-            "learning_starts": 500,
-            "batch_size": 128,
-            "learning_rate": 3e-3,
-            "policy_kwargs": {"net_arch": [64, 64]},
-        },
-    ),
+    "quick": _shipped("pendulum"),
     # rl-baselines3-zoo's settings for DDPG; in these and the next, the networks are large enough for bfloat16
     "pendulum": Case(
         "Pendulum-v1",

@@ -68,7 +68,7 @@ class NumpyActor:
         """
         if len(observations) * self._largest >= WAKES_THREADS:
             return self._by_torch(observations)
-        if isinstance(self.update, CompiledUpdate) and self.update.is_covered():
+        if isinstance(self.update, CompiledUpdate) and self.update.can_act():
             return self.update.act(observations.reshape(len(observations), -1))
         parameters = self.update.actor_parameters()
         if parameters[0].data_ptr() != self._address or len(observations) != self._n_envs:

@@ -155,6 +155,13 @@ def test_machine_code_gets_no_batch_of_another_shape(part: str, shape: tuple[int
     batch = next(iter(m.replay_buffer.batches(1, 16)))._replace(**{part: th.zeros(shape)})
     with pytest.raises(ValueError, match=rf"^{part} must have shape .*, got \({shape[0]}, {shape[1]}\)"):
         m._update(batch, 0.99)
+    good = next(iter(m.replay_buffer.batches(1, 16)))
+    m._update(good, 0.99)
+    with pytest.raises(ValueError, match=part):
+        m._update(batch, 0.99)
+    # Nothing of the bad batch is kept for the one before it.
+    assert m._update(good, 0.99).statistics.isfinite().all()
+    assert [column.shape for column in m._update._memory._columns] == [(16, 1)] * 4
     with pytest.raises(ValueError, match=r"observations must have shape \(1, 3\), got \(1, 2\)"):
         m._update.act(np.ones((1, 2), np.float32))
 

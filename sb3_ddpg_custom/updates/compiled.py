@@ -82,16 +82,15 @@ class CompiledUpdate(AnalyticUpdate):
         self._memory: _Memory | None = None
         self._acting: tuple[Any, ...] | None = None
 
-    def is_covered(self) -> bool:
-        """Say whether the policy is still of a type, and on a device, that was compiled for."""
-        if not self._is_current():
-            self._adopt()
-        flat = self._online.flat
-        return flat.device.type == "cpu" and flat.dtype in (th.float32, th.float64)
+    def can_act(self) -> bool:
+        """Say whether the actor is still of a type, and on a device, that was compiled for."""
+        return _is_compiled_for(self.actor_parameters()[0])
 
     def __call__(self, batch: Batch, gamma: float) -> UpdateResult:
         """Change the networks once; see :meth:`sb3_ddpg_custom.updates.Update.__call__`."""
-        if not self.is_covered():
+        if not self._is_current():
+            self._adopt()
+        if not _is_compiled_for(self._online.flat):
             return super().__call__(batch, gamma)
         memory, batch_size = self._memory, len(batch.actions)
         if memory is None or memory.batch_size != batch_size:
@@ -102,7 +101,7 @@ class CompiledUpdate(AnalyticUpdate):
         return memory.result()
 
     def act(self, observations: NDArray[Any]) -> NDArray[np.floating]:
-        """Compute μ(s), where :meth:`is_covered`.
+        """Compute μ(s); only after :meth:`can_act`, which also finds the weights where they are now.
 
         :param observations: (n, features) of any type
         :return: (n, action_dim) in [-1, 1]
@@ -118,6 +117,10 @@ class CompiledUpdate(AnalyticUpdate):
         _, act, *own = self._acting
         actions: NDArray[np.floating] = act(*own, _readable(observations))
         return actions
+
+
+def _is_compiled_for(numbers: th.Tensor) -> bool:
+    return numbers.device.type == "cpu" and numbers.dtype in (th.float32, th.float64)
 
 
 def _widths(network: Any, inputs: int) -> list[int]:
@@ -181,27 +184,26 @@ class _Memory:
         :param gamma: discount factor where the batch has none
         :raises ValueError: if a part of the batch has another shape
         """
-        # Machine code reads and writes wherever it is told to.
-        seen, done, column = self._shapes
         if gamma != self._gamma:
             self._gammas.fill(gamma)
             self._gamma = gamma
+        # Machine code reads and writes wherever it is told to: what it gets is checked before anything is kept.
+        per_state, per_action, per_transition = self._shapes
         if batch is not self._batch:  # a buffer may fill the same tensors again and again
             weights = importance_weights(batch)
-            self._columns = (
+            columns = (
                 batch.rewards.numpy(),
                 batch.dones.numpy(),
                 self._gammas if batch.discounts is None else batch.discounts.numpy(),
                 self._ones if weights is None else weights.numpy(),
             )
-            for name, array in zip(("rewards", "dones", "discounts", "weights"), self._columns, strict=True):
-                _check_shape(name, array, column)
-            self._batch = batch
+            for name, array in zip(("rewards", "dones", "discounts", "weights"), columns, strict=True):
+                _check_shape(name, array, per_transition)
+            self._batch, self._columns = batch, columns
         arrays = [_readable(tensor.numpy()) for tensor in (observations, batch.actions, next_observations)]
-        for name, array, shape in zip(
-            ("observations", "actions", "next_observations"), arrays, (seen, done, seen), strict=True
-        ):
-            _check_shape(name, array, shape)
+        _check_shape("observations", arrays[0], per_state)
+        _check_shape("actions", arrays[1], per_action)
+        _check_shape("next_observations", arrays[2], per_state)
         _kernels().load(*arrays, self._columns, self._values, self._numbers)
 
     def update(self, max_grad_norm: float | None, tau: float) -> None:
