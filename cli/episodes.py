@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sb3_ddpg_custom.action_spaces import as_type_of
 from sb3_ddpg_custom.cli.errors import RunError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def play(
     observations = env.reset()
     while finished < episodes:
         actions, _ = policy.predict(observations, deterministic=True)
-        observations, _, dones, infos = env.step(actions)
+        observations, _, dones, infos = env.step(as_type_of(env.action_space, np.asarray(actions)))
         steps += 1
         for index in np.flatnonzero(dones):
             episode = running[index]

@@ -166,6 +166,8 @@ def _read(archive: zipfile.ZipFile, header: Mapping[str, Any], like: ReplayBuffe
     buffer_size, pos, full = int(header["buffer_size"]), int(header["pos"]), bool(header["full"])
     if not 0 <= pos < buffer_size:
         raise ValueError(f"pos {pos} is outside of {buffer_size} rows")
+    if header["row_bytes"] != like.records.row_bytes:
+        raise ValueError(f"rows of {header['row_bytes']} bytes are announced instead of {like.records.row_bytes}")
     filled = (buffer_size if full else pos) * like.n_envs
     if archive.getinfo("rows").file_size != filled * like.records.row_bytes:
         raise ValueError(f"{filled} rows of {like.records.row_bytes} bytes are announced")

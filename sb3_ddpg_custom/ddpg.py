@@ -3,7 +3,7 @@
 import io
 import pickle
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -14,18 +14,22 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.policies import BasePolicy, ContinuousCritic
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.save_util import load_from_zip_file
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule
 from stable_baselines3.common.utils import FloatSchedule, update_learning_rate
-from stable_baselines3.td3.policies import Actor, CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
+from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
+from stable_baselines3.td3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
 
-from sb3_ddpg_custom.acting import NumpyActor, without_modes
+from sb3_ddpg_custom.acting import NumpyActor
+from sb3_ddpg_custom.action_spaces import as_type_of, is_whole, with_real_bounds
 from sb3_ddpg_custom.buffer_file import kind_of, load_replay_buffer, opened, save_replay_buffer
+from sb3_ddpg_custom.callbacks import may_act_on_rollout_start
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
-from sb3_ddpg_custom.exploration import fit_to_envs, report_progress
+from sb3_ddpg_custom.exploration import fit_to_envs, report_progress, wants_progress
 from sb3_ddpg_custom.noise_at_once import at_once
 from sb3_ddpg_custom.optimizer import Adam
 from sb3_ddpg_custom.parameter_noise import ParameterNoise, PerturbedActor
@@ -33,14 +37,31 @@ from sb3_ddpg_custom.policies import initialise_outputs
 from sb3_ddpg_custom.priorities import PrioritizedSamples
 from sb3_ddpg_custom.replay_buffer import ReplayBuffer
 from sb3_ddpg_custom.sb3_buffers import from_sb3
-from sb3_ddpg_custom.updates import AnalyticUpdate, Batch, Precision, Update, UpdateName, UpdateStatistics, make_update
+from sb3_ddpg_custom.updates import (
+    AnalyticUpdate,
+    Batch,
+    FittingUpdate,
+    Precision,
+    Update,
+    UpdateName,
+    UpdateStatistics,
+)
 
 # An entry of this name among the policy's weights makes SB3's DDPG refuse a zip.
 _NOT_FOR_SB3 = "needs_sb3_ddpg_custom"
 
 _CURVES = [f"train/{name}" for name in UpdateStatistics._fields]
+_NOWHERE_EXCLUDED = dict.fromkeys(_CURVES, ("",))
 
 SelfDDPG = TypeVar("SelfDDPG", bound="DDPG")
+
+
+def _network_of_policy(name: str) -> Any:
+    return property(
+        lambda model: getattr(model.policy, name),
+        lambda model, network: setattr(model.policy, name, network),
+        doc=f"The policy's ``{name}``.",
+    )
 
 
 class DDPG(OffPolicyAlgorithm):
@@ -95,10 +116,11 @@ class DDPG(OffPolicyAlgorithm):
         "MultiInputPolicy": MultiInputPolicy,
     }
     policy: TD3Policy
-    actor: Actor
-    actor_target: Actor
-    critic: ContinuousCritic
-    critic_target: ContinuousCritic
+    # One and the same network for acting and training, whoever replaces it, and wherever.
+    actor = _network_of_policy("actor")
+    actor_target = _network_of_policy("actor_target")
+    critic = _network_of_policy("critic")
+    critic_target = _network_of_policy("critic_target")
 
     def __init__(
         self,
@@ -173,6 +195,8 @@ class DDPG(OffPolicyAlgorithm):
         self.last_update: UpdateStatistics | None = None
         self._is_saving = False
         self._curves: EpisodeCurves | None = None
+        self._quick_actor: NumpyActor | None = None
+        self._fitted_at, self._is_learning, self._rollouts_start_alone = -1, False, False
         self.parameter_noise = copy(parameter_noise)
         self._perturbed_actor: PerturbedActor | None = None
         if _init_setup_model:
@@ -189,18 +213,50 @@ class DDPG(OffPolicyAlgorithm):
             self.replay_buffer_kwargs = {**self.replay_buffer_kwargs, "n_steps": self.n_steps, "gamma": self.gamma}
             # SB3 warns that it ignores n_steps for any buffer but its own; this one has just been told.
             seen_by_sb3["n_steps"] = 1
+        # SB3 would cut stored actions, which lie in [-1, 1], to whole numbers, and its bounds can overflow.
+        seen_by_sb3["action_space"] = with_real_bounds(self.action_space)
         with self._with(**seen_by_sb3):
             super()._setup_model()
         if self.policy.optimizer_class is Adam:
             self.policy.optimizer_class = th.optim.Adam  # what policy.save() writes
-        self.actor, self.actor_target = self.policy.actor, self.policy.actor_target
-        self.critic, self.critic_target = self.policy.critic, self.policy.critic_target
         if self.output_init is not None:
             initialise_outputs(self.policy, self.output_init)
-        self._update: Update = make_update(
-            self.update, self.policy, tau=self.tau, max_grad_norm=self.max_grad_norm, precision=self.precision
-        )
-        self._actor = NumpyActor.of(self._update)
+        self._updates = FittingUpdate(self.update, self.policy, self.precision, self.tau, self.max_grad_norm)
+        # Of its own: updates through autograd draw from torch's generator, as SB3's do, and those by hand do not.
+        self._noise_generator = th.Generator().manual_seed(th.initial_seed())
+
+    @property
+    def _update(self) -> Update:
+        """The way to update that fitted last."""
+        return self._updates.current
+
+    @_update.setter
+    def _update(self, update: Update) -> None:
+        self._updates.current = update
+
+    def _is_as_known(self, update: AnalyticUpdate) -> bool:
+        return update.policy is self.policy and update.flat.acts_as_known()
+
+    @property
+    def _was_just_fitted(self) -> bool:
+        """Whether nothing of a script's can have run since the last training looked at the policy."""
+        return self.num_timesteps == self._fitted_at and self._rollouts_start_alone
+
+    def _fit_update(self, *, anew: bool = False) -> Update:
+        """Take the way to update that fits the policy as it is now."""
+        return self._updates.fit(self.update, self.policy, self.precision, anew=anew)
+
+    @property
+    def _actor(self) -> NumpyActor | None:
+        """The quick way to act on the actor as it is now, None where it has to be the policy's."""
+        update = self._update
+        if isinstance(update, AnalyticUpdate) and not (self._was_just_fitted or self._is_as_known(update)):
+            update = self._fit_update()
+        if not isinstance(update, AnalyticUpdate) or _has_own(self, "predict"):
+            return None
+        if self._quick_actor is None or self._quick_actor.flat is not update.flat:
+            self._quick_actor = NumpyActor.of(update)
+        return self._quick_actor
 
     def _quick_policy_kwargs(self) -> dict[str, Any]:
         """Name our Adam where SB3's policies would take torch's; other policies and optimisers are left alone."""
@@ -209,10 +265,11 @@ class DDPG(OffPolicyAlgorithm):
             return {**self.policy_kwargs, "optimizer_class": Adam}
         return self.policy_kwargs
 
-    def _setup_lr_schedule(self) -> None:
-        super()._setup_lr_schedule()
+    @property
+    def critic_lr_schedule(self) -> Schedule:
+        """The critic's step size as a function of the remaining progress (1 to 0)."""
         separate = self.critic_learning_rate
-        self.critic_lr_schedule = self.lr_schedule if separate is None else FloatSchedule(separate)
+        return self.lr_schedule if separate is None else FloatSchedule(separate)
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Update the networks from the replay buffer.
@@ -222,16 +279,22 @@ class DDPG(OffPolicyAlgorithm):
         """
         if gradient_steps < 1:
             return
-        self.policy.set_training_mode(True)
-        self._set_optimizer_options()
+        update = self._fit_update()
+        self._fitted_at = self.num_timesteps
+        by_hand = update if isinstance(update, AnalyticUpdate) else None
+        (self.policy if by_hand is None else by_hand.flat).set_training_mode(True)
+        policy = self.policy
+        optimizers = (policy.actor.optimizer, policy.critic.optimizer) if by_hand is None else by_hand.optimizers
+        self._set_optimizer_options(*optimizers)
         # Read anew each time, as gamma is: a callback may anneal them.
-        self._update.tau, self._update.max_grad_norm = self.tau, self.max_grad_norm
+        update.tau, update.max_grad_norm = self.tau, self.max_grad_norm
+        step = update if by_hand is None else by_hand.step
         statistics = []
         for batch in self._batches(gradient_steps, batch_size):
-            update = self._update(batch, self.gamma)
-            statistics.append(update.statistics)
+            result = step(batch, self.gamma)
+            statistics.append(result.statistics)
             if isinstance(batch, PrioritizedSamples):
-                self.replay_buffer.update_priorities(batch.indices, update.td_errors)  # type: ignore[union-attr]
+                self.replay_buffer.update_priorities(batch.indices, result.td_errors)  # type: ignore[union-attr]
         self._n_updates += gradient_steps
         self._log_updates(statistics)
 
@@ -243,15 +306,17 @@ class DDPG(OffPolicyAlgorithm):
                 return buffer.batches(count, batch_size, self._vec_normalize_env)
         return (buffer.sample(batch_size, env=self._vec_normalize_env) for _ in range(count))
 
-    def _set_optimizer_options(self) -> None:
+    def _set_optimizer_options(self, actor: th.optim.Optimizer, critic: th.optim.Optimizer) -> None:
         """Bring learning rates and weight decay up to date: SB3 loads old ones with a zip, and knows one rate only."""
-        self._update_learning_rate(self.actor.optimizer)
-        critic_learning_rate = self.critic_lr_schedule(self._current_progress_remaining)
-        update_learning_rate(self.critic.optimizer, critic_learning_rate)
-        if self.critic_learning_rate is not None:
+        if self.critic_learning_rate is None:
+            self._update_learning_rate([actor, critic])
+        else:
+            self._update_learning_rate([actor])
+            critic_learning_rate = self.critic_lr_schedule(self._current_progress_remaining)
+            update_learning_rate(critic, critic_learning_rate)
             self.logger.record("train/critic_learning_rate", critic_learning_rate)
         if self.critic_weight_decay is not None:
-            for group in self.critic.optimizer.param_groups:
+            for group in critic.param_groups:
                 group["weight_decay"] = self.critic_weight_decay
 
     def _log_updates(self, statistics: list[th.Tensor]) -> None:
@@ -268,6 +333,10 @@ class DDPG(OffPolicyAlgorithm):
         if self._curves is not None:
             self._curves.add_updates(self.last_update.q_mean * len(statistics), len(statistics))
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        if type(self.logger) is Logger:  # what record() does, for all of them
+            self.logger.name_to_value.update(zip(_CURVES, self.last_update, strict=True))
+            self.logger.name_to_excluded.update(_NOWHERE_EXCLUDED)
+            return
         for name, value in zip(_CURVES, self.last_update, strict=True):
             self.logger.record(name, value)
 
@@ -286,9 +355,12 @@ class DDPG(OffPolicyAlgorithm):
         # SB3's memory saving buffer cannot tell where a new episode begins, so its last transition is made terminal.
         with self._with(optimize_memory_usage=saving):
             prepared = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
+        self._fit_update(anew=True)
+        self._fitted_at = -1
+        self._rollouts_start_alone = self._is_learning and not may_act_on_rollout_start(prepared[1])
         self._perturbed_actor = None
         if env is not None and self.parameter_noise is not None:
-            self._perturbed_actor = PerturbedActor(self.parameter_noise, self.policy, env.num_envs)
+            self._perturbed_actor = self._perturb(self.parameter_noise, env.num_envs)
         if env is not None and (self._curves is None or self._curves.env is not env or reset_num_timesteps):
             self._curves = EpisodeCurves(env)
         return prepared
@@ -322,32 +394,94 @@ class DDPG(OffPolicyAlgorithm):
         :param progress_bar: show SB3's progress bar
         :return: self
         """
-        with without_modes(self.policy) if isinstance(self._update, AnalyticUpdate) else nullcontext():
+        self._is_learning = not any(_has_own(self, name) for name in ("train", "collect_rollouts"))
+        try:
             return super().learn(
                 total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar
             )
+        finally:
+            self._is_learning = self._rollouts_start_alone = False
+
+    def collect_rollouts(self, *args: Any, **kwargs: Any) -> RolloutReturn:
+        """Collect transitions; see SB3's ``OffPolicyAlgorithm.collect_rollouts``."""
+        update = self._update
+        if isinstance(update, AnalyticUpdate) and update.policy is self.policy:
+            update.flat.spare_one_walk()
+        return super().collect_rollouts(*args, **kwargs)
+
+    def _store_transition(
+        self,
+        replay_buffer: SB3ReplayBuffer,
+        buffer_action: NDArray[Any],
+        new_obs: NDArray[Any] | dict[str, NDArray[Any]],
+        reward: NDArray[Any],
+        dones: NDArray[Any],
+        infos: list[dict[str, Any]],
+    ) -> None:
+        if self._vec_normalize_env is not None or dones.any() or not isinstance(new_obs, np.ndarray):
+            super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
+            return
+        # What remains of it within an episode, less a deep copy.
+        observations: Any = self._last_obs
+        self._last_original_obs = observations
+        replay_buffer.add(observations, new_obs.copy(), buffer_action, reward, dones, infos)
+        self._last_obs = new_obs
+
+    def predict(
+        self,
+        observation: Any,
+        state: tuple[NDArray[Any], ...] | None = None,
+        episode_start: NDArray[Any] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
+        """Give the policy's actions; see SB3's ``BaseAlgorithm.predict``.
+
+        :param observation: one observation, or those of several envs
+        :param state: of recurrent policies, handed through
+        :param episode_start: of recurrent policies
+        :param deterministic: DDPG's policy is
+        :return: actions in the env's units, of its action space's type, and ``state``
+        """
+        actions, state = super().predict(observation, state, episode_start, deterministic)
+        return as_type_of(self.action_space, actions), state
 
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         if action_noise is not None:
-            report_progress(action_noise, 1.0 - self.num_timesteps / self._total_timesteps, self._episode_num)
+            total = self._total_timesteps
+            progress_remaining = 1.0 - self.num_timesteps / total if total else 1.0
+            report_progress(action_noise, progress_remaining, self._episode_num)
             action_noise = at_once(action_noise)
-        act = self._perturbed_actor or self._actor
-        if act is None or self.num_timesteps < learning_starts:
-            return super()._sample_action(learning_starts, action_noise, n_envs)
-        if (
-            self._perturbed_actor is not None
-            and self._perturbed_actor.adaptation_is_due
-            and self.last_update is not None  # what has been trained on can be sampled
-        ):
+        act = None
+        if self.num_timesteps >= learning_starts and self._last_obs is not None:
+            act = self._perturbed_actor or self._actor
+        if act is None:
+            action, scaled_action = super()._sample_action(learning_starts, action_noise, n_envs)
+        else:
+            if isinstance(act, PerturbedActor):
+                if act.policy is not self.policy:
+                    act = self._perturbed_actor = self._perturb(act.noise, n_envs)
+                self._adapt_parameter_noise(act)
+            scaled_action = act(self._last_obs)  # type: ignore[arg-type]  # there is one
+            if action_noise is not None:
+                scaled_action = (scaled_action + action_noise()).clip(-1, 1)
+            action = self.policy.unscale_action(scaled_action)
+        if is_whole(self.action_space):
+            # What the env executes is what is stored.
+            action = as_type_of(self.action_space, action)
+            scaled_action = self.policy.scale_action(action)
+        return action, scaled_action
+
+    def _perturb(self, noise: ParameterNoise, n_envs: int) -> PerturbedActor:
+        predict = self.predict if _has_own(self, "predict") else None
+        return PerturbedActor(noise, self.policy, n_envs, generator=self._noise_generator, predict=predict)
+
+    def _adapt_parameter_noise(self, actor: PerturbedActor) -> None:
+        if actor.adaptation_is_due and self.last_update is not None:  # what has been trained on can be sampled
             batch = self.replay_buffer.sample(self.batch_size, env=self._vec_normalize_env)  # type: ignore[union-attr]
-            self.logger.record("train/parameter_noise_distance", self._perturbed_actor.adapt(batch.observations))
-            self.logger.record("train/parameter_noise_std", self._perturbed_actor.noise.std)
-        scaled_action = act(self._last_obs)  # type: ignore[arg-type]  # learn() has reset the envs
-        if action_noise is not None:
-            scaled_action = (scaled_action + action_noise()).clip(-1, 1)
-        return self.policy.unscale_action(scaled_action), scaled_action
+            self.logger.record("train/parameter_noise_distance", actor.adapt(batch.observations))
+            self.logger.record("train/parameter_noise_std", actor.noise.std)
 
     def _update_info_buffer(self, infos: list[dict[str, Any]], dones: NDArray[np.bool_] | None = None) -> None:
         super()._update_info_buffer(infos, dones)
@@ -381,6 +515,8 @@ class DDPG(OffPolicyAlgorithm):
         :raises ValueError: if the file is damaged, or does not fit this model
         """
         own = self.replay_buffer
+        if own is None:
+            own = self.replay_buffer = self._make_replay_buffer()
         kind = kind_of(path)
         if kind == "ours":
             if not isinstance(own, ReplayBuffer):
@@ -403,6 +539,21 @@ class DDPG(OffPolicyAlgorithm):
                 raise ValueError(f"{path} is no replay buffer, or only a part of one ({error})") from error
             raise
 
+    def _make_replay_buffer(self) -> SB3ReplayBuffer:
+        """Build an empty replay buffer from the model's settings, as SB3 does with the model."""
+        kwargs = dict(self.replay_buffer_kwargs)
+        if issubclass(self.replay_buffer_class, HerReplayBuffer):  # type: ignore[arg-type]  # set with the model
+            kwargs["env"] = self.env
+        return self.replay_buffer_class(  # type: ignore[misc]
+            self.buffer_size,
+            self.observation_space,
+            with_real_bounds(self.action_space),
+            device=self.device,
+            n_envs=self.n_envs,
+            optimize_memory_usage=self.optimize_memory_usage,
+            **kwargs,
+        )
+
     def save(
         self,
         path: str | Path | io.BufferedIOBase,
@@ -424,10 +575,17 @@ class DDPG(OffPolicyAlgorithm):
     def get_parameters(self) -> dict[str, dict[str, Any]]:
         """Give the state dicts of the policy and its optimisers; see SB3's ``BaseAlgorithm.get_parameters``."""
         parameters: dict[str, dict[str, Any]] = super().get_parameters()
-        options = (self.critic_learning_rate, self.critic_weight_decay, self.max_grad_norm, self.parameter_noise)
-        if self._is_saving and any(option is not None for option in options):
+        if self._is_saving and self._would_train_otherwise_in_sb3():
             parameters["policy"] = {**parameters["policy"], _NOT_FOR_SB3: th.empty(0)}
         return parameters
+
+    def _would_train_otherwise_in_sb3(self) -> bool:
+        options = (self.critic_learning_rate, self.critic_weight_decay, self.max_grad_norm, self.parameter_noise)
+        return (
+            any(option is not None for option in options)
+            or self.replay_buffer_kwargs.get("priority_exponent") is not None
+            or wants_progress(self.action_noise)  # which nobody tells there
+        )
 
     def set_parameters(
         self, load_path_or_dict: Any, exact_match: bool = True, device: th.device | str = "auto"
@@ -446,11 +604,17 @@ class DDPG(OffPolicyAlgorithm):
 
     def _excluded_save_params(self) -> list[str]:
         parts_of_policy = ["actor", "actor_target", "critic", "critic_target"]
-        rebuilt = ["_update", "_curves", "last_update", "critic_lr_schedule", "_perturbed_actor", "_actor"]
+        rebuilt = ["_updates", "_curves", "last_update", "_perturbed_actor", "_quick_actor", "_noise_generator"]
+        rebuilt += ["_fitted_at", "_is_learning", "_rollouts_start_alone"]
         return [*super()._excluded_save_params(), *parts_of_policy, *rebuilt]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "actor.optimizer", "critic.optimizer"], []
+
+
+def _has_own(model: DDPG, name: str) -> bool:
+    """Say whether a model's class, or the model itself, overrides a method."""
+    return name in model.__dict__ or getattr(type(model), name) is not getattr(DDPG, name)
 
 
 def _check_positive(*, or_zero: bool = False, **options: Any) -> None:

@@ -73,12 +73,17 @@ class EpisodeCurves:
         for index, qmax in zip(indices, qmaxes, strict=True):
             envs_of.setdefault(qmax, []).append(index)
         for qmax, envs in envs_of.items():
-            self.env.env_method("annotate_episode", indices=envs, qmax=qmax)
+            try:
+                self.env.env_method("annotate_episode", indices=envs, qmax=qmax)
+            except NotImplementedError:
+                # Adapters of vectorised simulators may have every attribute, by its name, and none to call.
+                self._annotates = False
+                return
 
 
 def _has_annotate_episode(env: VecEnv) -> bool:
     try:
-        return env.has_attr("annotate_episode")
-    except NotImplementedError:
+        return bool(env.has_attr("annotate_episode"))
+    except (NotImplementedError, AttributeError):
         # Vectorised simulators often have no single envs to ask.
         return False

@@ -197,6 +197,16 @@ def fit_to_envs(noise: ActionNoise | None, n_envs: int) -> ActionNoise | None:
     )
 
 
+def wants_progress(noise: ActionNoise | None) -> bool:
+    """Say whether a noise, or one of the copies that several envs have, must be told how far the training is.
+
+    :param noise: any SB3 action noise, or None
+    """
+    noises = noise.noises if isinstance(noise, VectorizedActionNoise) else [noise]
+    # Asking an abstract class about every env's noise costs more than setting a scale.
+    return any(issubclass(kind, ProgressNoise) for kind in {type(one) for one in noises})
+
+
 def report_progress(noise: ActionNoise | None, progress_remaining: float, episode: int) -> None:
     """Tell a noise how far the training is, where it wants to know; also each copy that several envs have.
 
@@ -204,10 +214,8 @@ def report_progress(noise: ActionNoise | None, progress_remaining: float, episod
     :param progress_remaining: 1 at the start of the training, 0 at its end
     :param episode: number of episodes finished so far, over all envs
     """
-    noises = noise.noises if isinstance(noise, VectorizedActionNoise) else [noise]
-    # Asking an abstract class about every env's noise costs more than setting a scale.
-    if not any(issubclass(kind, ProgressNoise) for kind in {type(one) for one in noises}):
+    if not wants_progress(noise):
         return
-    for one in noises:
+    for one in noise.noises if isinstance(noise, VectorizedActionNoise) else [noise]:
         if isinstance(one, ProgressNoise):
             one.set_progress(progress_remaining, episode)

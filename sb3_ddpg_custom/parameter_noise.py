@@ -11,7 +11,10 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 from torch.func import functional_call
 
-from sb3_ddpg_custom.stacked_actor import StackedActor
+from sb3_ddpg_custom.overrides import overridden_for_acting
+from sb3_ddpg_custom.stacked_actor import Predict, Predicting, StackedActor
+from sb3_ddpg_custom.updates.hooks import hooks_so_far
+from sb3_ddpg_custom.updates.watch import Watch
 
 _NORMALISATIONS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)
 
@@ -43,8 +46,8 @@ class ParameterNoise:
     >>> options = {"policy_kwargs": {"activation_fn": NormalisedReLU}, "parameter_noise": ParameterNoise(0.2)}
     >>> model = DDPG("MlpPolicy", "Pendulum-v1", seed=0, **options).learn(150)
 
-    Weights and biases of torch's normalising layers get no noise, nor do frozen ones. Noise comes from torch's global
-    generator, which SB3 seeds.
+    Weights and biases of torch's normalising layers get no noise, nor do frozen ones. Noise comes from a generator of
+    the model's own, with the model's seed.
 
     :param target_std: the paper's delta, the change of actions to aim at, in the normalised [-1, 1] action space
     :param std: size at the start, in the units of the weights; None takes ``target_std``
@@ -97,20 +100,44 @@ class PerturbedActor:
     :param noise: size of the noise, which :meth:`adapt` moves
     :param policy: the policy, in evaluation mode whenever something is asked of this object
     :param n_envs: envs side by side
+    :param generator: where the noise comes from; None for torch's global one
+    :param predict: gives actions in the env's units, as ``policy.predict``, which it replaces where a script has its
+        own; None for the actor's output
     """
 
-    def __init__(self, noise: ParameterNoise, policy: TD3Policy, n_envs: int) -> None:
+    def __init__(
+        self,
+        noise: ParameterNoise,
+        policy: TD3Policy,
+        n_envs: int,
+        *,
+        generator: th.Generator | None = None,
+        predict: Predict | None = None,
+    ) -> None:
         self.noise = noise
         self.policy = policy
-        normalising = [name for name, part in policy.actor.named_modules() if isinstance(part, _NORMALISATIONS)]
-        self._perturbable = {
-            name
-            for name, parameter in policy.actor.named_parameters()
-            if parameter.requires_grad and name.rpartition(".")[0] not in normalising
-        }
-        self._acting = StackedActor(policy.actor, n_envs)
+        self.n_envs = n_envs
+        self._generator = generator
+        self._predict = predict
         self._begins_anew = np.ones(n_envs, dtype=np.bool_)
         self._steps = 0
+        self._look()
+
+    def _look(self) -> None:
+        """Take over the actor as it is now, and draw noise for all envs."""
+        actor = self.policy.actor
+        self._watch = Watch([self.policy, *actor.modules()], [])
+        self._hooks = hooks_so_far()
+        self._kind = _kind_of(actor)
+        predict = self._predict or (None if overridden_for_acting(self.policy) is None else self.policy.predict)
+        self._acting = StackedActor(actor, self.n_envs, None if predict is None else Predicting(self.policy, predict))
+        self._begins_anew[:] = True
+
+    def _is_known(self) -> bool:
+        try:
+            return self._watch.is_same() and hooks_so_far() == self._hooks and _kind_of(self.policy.actor) == self._kind
+        except RuntimeError:
+            return False
 
     def reset(self, indices: Iterable[int]) -> None:
         """Draw new noise before the next action of these envs, whose episodes ended.
@@ -121,19 +148,23 @@ class PerturbedActor:
             self._begins_anew[index] = True
 
     def __call__(self, observations: NDArray[Any] | dict[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Act, each env with its own weights.
+        """Act, each env with its own weights. Where a script has changed the actor's build, all begin anew.
 
         :param observations: of all envs, as SB3's ``predict`` takes them
         :return: (n_envs, …) actions in [-1, 1]
         """
         self._steps += 1
-        tensors, _ = self.policy.obs_to_tensor(observations)
+        if not self._is_known():
+            self._look()
         for index in np.flatnonzero(self._begins_anew):
             self._acting.set(int(index), self._perturb())
         self._begins_anew[:] = False
+        if self._acting.predicting is not None:
+            return np.asarray(self.policy.scale_action(self._acting.predict(observations)), dtype=np.float32)
+        tensors, _ = self.policy.obs_to_tensor(observations)
         actions = self._acting(tensors)
         shape: Any = self.policy.action_space.shape
-        return np.asarray(actions.cpu().numpy().reshape(-1, *shape), dtype=np.float32)
+        return np.asarray(actions.float().cpu().numpy().reshape(-1, *shape), dtype=np.float32)
 
     @property
     def adaptation_is_due(self) -> bool:
@@ -154,14 +185,27 @@ class PerturbedActor:
 
     def _perturb(self) -> dict[str, th.Tensor]:
         """Copy the actor's weights as they are now, with new noise."""
+        actor = self.policy.actor
+        normalising = [name for name, part in actor.named_modules() if isinstance(part, _NORMALISATIONS)]
         return {
-            name: parameter.detach() + self.noise.std * th.randn_like(parameter)
-            if name in self._perturbable
+            name: parameter.detach() + self.noise.std * self._draw(parameter)
+            if parameter.requires_grad and name.rpartition(".")[0] not in normalising
             else parameter.detach().clone()
-            for name, parameter in self.policy.actor.named_parameters()
+            for name, parameter in actor.named_parameters()
         }
+
+    def _draw(self, parameter: th.Tensor) -> th.Tensor:
+        generator = self._generator
+        if generator is None or generator.device == parameter.device:
+            return th.empty_like(parameter).normal_(generator=generator)
+        return th.randn(parameter.shape, generator=generator, dtype=parameter.dtype).to(parameter.device)
 
     def _act(self, weights: dict[str, th.Tensor], observations: PyTorchObs) -> th.Tensor:
         with th.no_grad():
             actions: th.Tensor = functional_call(self.policy.actor, weights, (observations,))
         return actions
+
+
+def _kind_of(actor: nn.Module) -> tuple[th.dtype, th.device]:
+    parameter = next(actor.parameters())
+    return parameter.dtype, parameter.device

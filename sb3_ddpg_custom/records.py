@@ -79,10 +79,15 @@ class Records:
         """All rows, structured, (capacity,): not a copy."""
         return self._rows
 
-    def gather(self, indices: NDArray[np.integer]) -> NDArray[np.void]:
+    def gather(self, indices: NDArray[np.integer], out: NDArray[np.void] | None = None) -> NDArray[np.void]:
         """Copy rows.
 
-        :param indices: row numbers, (batch,)
+        :param indices: row numbers, (batch,), each of them below the capacity
+        :param out: where to, rows of this type, (batch,); None for memory of its own
         :return: structured array (batch,): ``[name]`` is a strided view of one field, (batch, *shape)
         """
-        return self.raw.take(indices).view(self._rows.dtype)
+        if out is None:
+            return self.raw.take(indices).view(self._rows.dtype)
+        # NumPy checks the bounds by way of a second buffer.
+        self.raw.take(indices, out=out.view(self.raw.dtype), mode="clip")
+        return out

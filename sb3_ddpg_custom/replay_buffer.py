@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,15 @@ from sb3_ddpg_custom.transition_storage import TransitionStorage
 _BYTES_AT_ONCE = 1_000_000
 # A GPU has no such need: one transfer of row numbers serves a training, up to this.
 _BYTES_AT_ONCE_ON_DEVICE = 64_000_000
+
+
+# What a shared gather does without, of SB3's and of ours.
+_SAMPLING = frozenset(
+    {
+        *("sample", "_get_samples", "_normalize_obs", "_normalize_reward", "to_torch", "size"),
+        *("_samples", "_tensors", "_draw", "_next_observations"),
+    }
+)
 
 
 class ReplayBuffer(TransitionStorage):
@@ -115,25 +125,27 @@ class ReplayBuffer(TransitionStorage):
         :param done: whether the episode ended, for either reason, (n_envs,)
         :param infos: one per env; ``TimeLimit.truncated`` tells that only the time limit ended the episode
         """
-        row = self.pos
+        if self.pos >= self.buffer_size:  # somebody set it
+            self.pos, self.full = 0, True
+        row, views = self.pos, self.views
         # This also refuses what was meant for another number of envs, before it is broadcast.
-        self.actions[row] = action.reshape(self.n_envs, self.action_dim)
+        views["actions"][row] = action.reshape(self.n_envs, self.action_dim)
         if self.final_observations is not None:
             self._follow(self.final_observations, row, obs, next_obs)
         if self._plain:
-            self.observations[row] = obs
-            self.next_observations[row] = next_obs
+            views["observations"][row] = obs
+            views["next_observations"][row] = next_obs
         else:
-            write(self.observations, row, obs)
+            write(views["observations"], row, obs)
             if not self.optimize_memory_usage:
-                write(self.next_observations, row, next_obs)
-        self.rewards[row] = reward
-        self.dones[row] = done
+                write(views["next_observations"], row, next_obs)
+        views["rewards"][row] = reward
+        views["dones"][row] = done
         if self.handle_timeout_termination:
-            self.timeouts[row] = self._no_timeouts
+            views["timeouts"][row] = self._no_timeouts
             for info in infos:
                 if info.get("TimeLimit.truncated"):
-                    self.timeouts[row] = [one.get("TimeLimit.truncated", False) for one in infos]
+                    views["timeouts"][row] = [one.get("TimeLimit.truncated", False) for one in infos]
                     break
         if self.priorities is not None:
             self.priorities.add(row * self.n_envs, self.n_envs)
@@ -149,17 +161,17 @@ class ReplayBuffer(TransitionStorage):
             newest = row - 1  # -1 is the last row
             breaks = finals.breaks(obs)
             if self.optimize_memory_usage:
-                self.final_slots[newest] = NO_SLOT
+                self.views["final_slots"][newest] = NO_SLOT
             if len(breaks) > 0:
                 if self.optimize_memory_usage:
-                    self.final_slots[newest, breaks] = finals.keep_tail(breaks)
+                    self.views["final_slots"][newest, breaks] = finals.keep_tail(breaks)
                 # A reset that no flag tells of, such as that of a second learn(), cuts the episode like a time limit.
                 left = breaks[~self.dones[newest, breaks]]
                 self.dones[newest, left] = self.timeouts[newest, left] = True
         if self.optimize_memory_usage:
             if self.full:
-                finals.give_back(self.final_slots[row])
-            self.final_slots[row] = finals.tail_slots
+                finals.give_back(self.views["final_slots"][row])
+            self.views["final_slots"][row] = finals.tail_slots
         finals.set_tail(next_obs)
         if not self.handle_timeout_termination:
             # add() leaves this field alone then, and a cut that stood here is overwritten with its row.
@@ -196,7 +208,15 @@ class ReplayBuffer(TransitionStorage):
             return self._get_samples(np.random.randint(0, self.size(), size=batch_size), env=env)
         indices = self.priorities.draw(batch_size)
         weights = self.priorities.weights(indices, self.size() * self.n_envs)
-        batch = self._samples(indices, env)
+        if type(self)._get_samples is ReplayBuffer._get_samples:
+            batch = self._samples(indices, env)
+        elif self.n_envs == 1:
+            batch = self._get_samples(indices, env)
+        else:
+            raise ValueError(
+                f"{type(self).__name__}._get_samples draws each transition's env itself, but priorities have drawn it "
+                "already: with several envs, override sample instead"
+            )
         return PrioritizedSamples(**batch._asdict(), weights=self._tensors(weights), indices=indices)
 
     def batches(
@@ -213,8 +233,7 @@ class ReplayBuffer(TransitionStorage):
         :return: batches; the tensors of one may be strided, and overwritten when the next one is taken
         :raises ValueError: if the buffer is empty
         """
-        as_written_here = getattr(self.sample, "__func__", None) is ReplayBuffer.sample
-        if not (as_written_here and self._can_share_gathers and env is None):
+        if not (self._can_share_gathers and env is None and self._samples_as_written_here()):
             for _ in range(count):
                 yield self.sample(batch_size, env)
             return
@@ -234,6 +253,10 @@ class ReplayBuffer(TransitionStorage):
             else:
                 for draw in draws:
                     yield self._samples(draw, None)
+
+    def _samples_as_written_here(self) -> bool:
+        kind = type(self)
+        return (kind is ReplayBuffer or _is_sampled_from_as_here(kind)) and _SAMPLING.isdisjoint(self.__dict__)
 
     def _memory_for(self, count: int, batch_size: int) -> BatchMemory:
         memory = self._batch_memory
@@ -256,10 +279,10 @@ class ReplayBuffer(TransitionStorage):
         self, indices: NDArray[np.integer], env: VecNormalize | None
     ) -> ReplayBufferSamples | DictReplayBufferSamples:
         """Make a batch of the transitions with these numbers, row * n_envs + env."""
-        first = last = self.records.gather(indices)
+        first = last = self._gather(indices)
         discounts = None
         if self.n_steps == 1:
-            rewards = self._normalize_reward(first["rewards"], env)[:, None]
+            rewards = self._normalize_reward(first["rewards"][:, None], env)
         else:
             sequences = self._next_rows(indices[:, None], np.arange(self.n_steps))
             rewards, discounts, last_steps = n_step_returns(
@@ -279,6 +302,14 @@ class ReplayBuffer(TransitionStorage):
             rewards=self._tensors(rewards),
             discounts=None if discounts is None else self._tensors(discounts),
         )
+
+    def _gather(self, indices: NDArray[np.integer]) -> NDArray[np.void]:
+        """Copy records, into memory that the next call writes over unless a script's own method may see them."""
+        if not self._samples_as_written_here():
+            return self.records.gather(indices)
+        if self._gathered is None or len(self._gathered) != len(indices):
+            self._gathered = np.empty(len(indices), self.records.rows.dtype)
+        return self.records.gather(indices, self._gathered)
 
     def _ends(self, indices: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Tell behind which transitions a sequence may not go on: the newest, and those that end an episode."""
@@ -336,9 +367,18 @@ class ReplayBuffer(TransitionStorage):
 
     def _tensors(self, arrays: Observations) -> Any:
         if isinstance(arrays, dict):
-            return {key: self._tensors(array) for key, array in arrays.items()}
+            return {key: self.to_torch(array) for key, array in arrays.items()}
+        return self.to_torch(arrays)
+
+    def to_torch(self, array: NDArray[Any], copy: bool = True) -> th.Tensor:
+        """Make a tensor on the model's device; see SB3's ``BaseBuffer.to_torch``.
+
+        :param array: strided or not
+        :param copy: never share the array's memory
+        """
         # Contiguous: on strided rows some kernels (batch norm) add up in another order than on SB3's arrays.
-        return th.from_numpy(np.ascontiguousarray(arrays)).to(self.device)
+        contiguous = np.array(array, order="C") if copy else np.ascontiguousarray(array)
+        return th.from_numpy(contiguous).to(self.device)
 
 
 def _warn_if_memory_is_short(needed_bytes: int) -> None:
@@ -353,3 +393,8 @@ def _warn_if_memory_is_short(needed_bytes: int) -> None:
             "lower buffer_size",
             stacklevel=3,
         )
+
+
+@lru_cache(maxsize=64)
+def _is_sampled_from_as_here(kind: type[ReplayBuffer]) -> bool:
+    return all(getattr(kind, name) is getattr(ReplayBuffer, name) for name in _SAMPLING)

@@ -1,13 +1,20 @@
 """An actor with weights of its own for each env: one product per layer for all of them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch as th
+from numpy.typing import NDArray
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.td3.policies import Actor
 from torch import nn
 from torch.func import functional_call
+
+from sb3_ddpg_custom.overrides import overridden
+from sb3_ddpg_custom.updates.hooks import has_hooks
+
+Predict = Callable[..., tuple[Any, Any]]
 
 
 class StackedActor:
@@ -19,11 +26,13 @@ class StackedActor:
 
     :param actor: gives the layers, and what is no weight, such as running statistics
     :param n_envs: envs side by side
+    :param predicting: whose ``predict`` is called with each env's weights instead of the actor; None for nobody's
     """
 
-    def __init__(self, actor: Actor, n_envs: int) -> None:
+    def __init__(self, actor: Actor, n_envs: int, predicting: "Predicting | None" = None) -> None:
         self.actor = actor
         self.n_envs = n_envs
+        self.predicting = predicting
         self._weights = {
             name: parameter.detach().new_empty(n_envs, *parameter.shape) for name, parameter in actor.named_parameters()
         }
@@ -47,6 +56,18 @@ class StackedActor:
         with th.no_grad():
             return self._by_layers(observations) if self._goes_by_layers else self._one_by_one(observations)
 
+    def predict(self, observations: Any) -> NDArray[Any]:
+        """Act by way of ``predict``, each env with its own weights.
+
+        :param observations: (n_envs, *shape), or a dict of them
+        :return: (n_envs, *shape of an action) actions in the env's units
+        """
+        rows = []
+        for index in range(self.n_envs):
+            weights = {f"policy.actor.{name}": weight[index] for name, weight in self._weights.items()}
+            rows.append(functional_call(self.predicting, weights, (_row(observations, index),)))  # type: ignore[arg-type]
+        return np.concatenate(rows)
+
     def _by_layers(self, observations: PyTorchObs) -> th.Tensor:
         x = self.actor.extract_features(observations, self.actor.features_extractor)
         for place, layer in enumerate(self.actor.mu):
@@ -64,8 +85,27 @@ class StackedActor:
         return th.cat(rows)
 
 
+class Predicting(nn.Module):
+    """A policy whose actions a script's own ``predict`` chooses.
+
+    :param policy: whose weights can be replaced for a call
+    :param predict: gives (n, …) actions in the env's units and a state
+    """
+
+    def __init__(self, policy: nn.Module, predict: Predict) -> None:
+        super().__init__()
+        self.policy = policy
+        self._predict = predict
+
+    def forward(self, observations: Any) -> NDArray[Any]:
+        """Give actions in the env's units."""
+        actions: NDArray[Any] = self._predict(observations, deterministic=False)[0]
+        return actions
+
+
 def _is_linear_layers_with_functions(actor: Actor) -> bool:
-    layers = list(enumerate(actor.mu)) if type(actor) is Actor else []
+    as_sb3s = overridden(actor, Actor) is None and not has_hooks([actor], [])
+    layers = list(enumerate(actor.mu)) if as_sb3s and type(actor.mu) is nn.Sequential else []
     linear = {f"mu.{place}" for place, layer in layers if type(layer) is nn.Linear}
     # Also tells apart layers without a bias, and those whose weights are computed from other parameters.
     parameters = {name for name, _ in actor.named_parameters()}

@@ -5,11 +5,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sb3_ddpg_custom.batch_memory import BatchMemory
+from sb3_ddpg_custom.buffer_fields import BufferField, as_field, checked
 from sb3_ddpg_custom.device_records import DeviceRecords, StorageName, is_modest
 from sb3_ddpg_custom.final_observations import NO_SLOT, FinalObservations
 from sb3_ddpg_custom.observation_fields import Observations, observation_fields, part
@@ -23,8 +24,7 @@ SelfStorage = TypeVar("SelfStorage", bound="TransitionStorage")
 
 # Rebuilt or saved as Stored; a plain copy would copy the views too, and rows that nothing was written to.
 _STORAGE = {
-    *("observations", "next_observations", "actions", "rewards", "dones", "timeouts", "final_slots"),
-    *("records", "final_observations", "priorities", "_batch_memory"),
+    *("views", "records", "final_observations", "priorities", "_batch_memory", "_gathered"),
     *("_mirror", "_may_mirror", "_steps_to_send"),
 }
 
@@ -62,6 +62,14 @@ class TransitionStorage(SB3ReplayBuffer):
     priority_epsilon: float
     storage: StorageName = "auto"  # also of pickles that are older than the option
 
+    observations: Any = BufferField()
+    next_observations: Any = BufferField()
+    actions: Any = BufferField()
+    rewards: Any = BufferField()
+    dones: Any = BufferField()
+    timeouts: Any = BufferField()
+    final_slots: Any = BufferField()
+
     def _open_storage(self) -> None:
         capacity = self.buffer_size * self.n_envs
         observation = observation_fields("observations", self.observation_space, self.obs_shape)
@@ -98,19 +106,39 @@ class TransitionStorage(SB3ReplayBuffer):
             name: self.records[name].reshape(self.buffer_size, self.n_envs, *field.shape)
             for name, field in self.records.fields.items()
         }
-        self.observations = part(views, "observations")  # type: ignore[assignment]  # a dict for Dict spaces, as in SB3
-        self.actions, self.rewards = views["actions"], views["rewards"]
-        self.dones, self.timeouts = views["dones"], views["timeouts"]
+        self.views: dict[str, Any] = dict(views)
+        for name in ("observations",) if self.optimize_memory_usage else ("observations", "next_observations"):
+            self.views[name] = as_field(self, name, part(views, name))
         # What add() needs at every step; most of its time is Python's, so little may stand in the way of its writes.
         self._plain = isinstance(self.observations, np.ndarray) and not self.optimize_memory_usage
         self._plain &= not isinstance(self.observation_space, spaces.Discrete)
         self._no_timeouts = np.zeros(self.n_envs, dtype=np.bool_)
         self._can_share_gathers = self._plain and self.n_steps == 1 and self.priorities is None
         self._batch_memory: BatchMemory | None = None
-        if self.optimize_memory_usage:
-            self.final_slots = views["final_slots"]
-        else:
-            self.next_observations = part(views, "next_observations")  # type: ignore[assignment]
+        self._gathered: NDArray[np.void] | None = None
+
+    def assign(self, name: str, values: ArrayLike) -> None:
+        """Write to a field, as ``buffer.rewards = …`` does; the buffer grows if there are more rows than it has.
+
+        :param name: of the field, ``observations:key`` for a part of Dict observations
+        :param values: (rows, n_envs, *shape), for the first rows
+        :raises ValueError: if they are of another shape or kind, or if the buffer keeps more than its fields tell
+        """
+        if self.priorities is not None or self.optimize_memory_usage:
+            option = "optimize_memory_usage" if self.optimize_memory_usage else "priority_exponent"
+            raise ValueError(f"{name} cannot be assigned to a buffer with {option}: add the transitions instead")
+        array = checked(name, values, self.views[name])
+        if len(array) > self.buffer_size:
+            self._grow(len(array))
+        self.views[name][: len(array)] = array
+        self._steps_to_send = self.buffer_size
+
+    def _grow(self, rows: int) -> None:
+        old = self.records.rows
+        self.records = Records(rows * self.n_envs, self.records.fields)
+        self.records.rows[: len(old)] = old
+        self.buffer_size, self._mirror = rows, None
+        self._view_records()
 
     @property
     def nbytes(self) -> int:

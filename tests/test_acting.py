@@ -12,7 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from torch import nn
 
 from sb3_ddpg_custom import DDPG
-from sb3_ddpg_custom.acting import NumpyActor, without_modes
+from sb3_ddpg_custom.acting import NumpyActor
 from sb3_ddpg_custom.updates import CompiledUpdate
 
 SMALL: dict[str, Any] = {"learning_starts": 10, "batch_size": 8, "buffer_size": 200, "seed": 0, "device": "cpu"}
@@ -49,11 +49,10 @@ def test_many_envs_act_through_torch_whose_threads_are_torchs(update: Any, monke
 
 def test_it_follows_the_weights_wherever_they_go() -> None:
     m: Any = model()
-    act = NumpyActor.of(m._update)
-    assert act is not None
     observation = np.ones((1, 3), np.float32)
 
     def check() -> None:
+        act = m._actor
         np.testing.assert_allclose(m.policy.unscale_action(act(observation)), m.predict(observation)[0], atol=1e-5)
 
     with th.no_grad():
@@ -98,15 +97,29 @@ class Look(BaseCallback):
         return True
 
 
-def test_modes_are_skipped_during_learn_only() -> None:
+def test_a_copy_taken_in_the_middle_of_training_has_modes_of_its_own() -> None:
     m, look = model(), Look()
     m.learn(15, callback=look)
-    assert "set_training_mode" not in m.policy.__dict__
-    m.policy.set_training_mode(True)
-    assert m.actor.training
-    with without_modes(m.policy):
-        m.policy.set_training_mode(False)
-        assert m.actor.training
-    with pytest.raises(KeyError), without_modes(m.policy):
-        raise KeyError
-    assert "set_training_mode" not in m.policy.__dict__
+    for policy in (m.policy, look.copied):
+        assert "set_training_mode" not in policy.__dict__
+        policy.set_training_mode(True)
+        assert policy.actor.mu[0].training
+        policy.set_training_mode(False)
+        assert not policy.actor.mu[0].training
+
+
+class Modes(BaseCallback):
+    def _on_step(self) -> bool:
+        policy: Any = self.model.policy
+        self.seen.append((policy.training, policy.actor.training, policy.critic.training))
+        return True
+
+    def _on_training_start(self) -> None:
+        self.seen: list[Any] = []
+
+
+def test_modes_are_as_sb3_sets_them() -> None:
+    m, modes = model(), Modes()
+    m.learn(15, callback=modes)
+    assert modes.seen == [(False, False, False)] * 15
+    assert m.policy.training

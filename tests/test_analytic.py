@@ -11,6 +11,7 @@ import torch as th
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stable_baselines3.common import policies
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.utils import ConstantSchedule
 from stable_baselines3.td3.policies import TD3Policy
@@ -37,16 +38,24 @@ ACTIVATIONS = [nn.ReLU, nn.Tanh, nn.ELU, nn.SiLU, nn.GELU, nn.LeakyReLU]
 
 
 def make_policy(net_arch: Any, activation: type[nn.Module] = nn.ReLU, action_dim: int = 2, **kwargs: Any) -> TD3Policy:
-    """Make a float64 policy; SB3 casts observations to float32, so a hook casts them back."""
+    """Make a float64 policy; see ``float64_observations``."""
     th.manual_seed(0)
     observations, actions = spaces.Box(-1, 1, (3,), np.float32), spaces.Box(-1, 1, (action_dim,), np.float32)
     options: dict[str, Any] = {"n_critics": 1, **kwargs}
-    policy = TD3Policy(
+    return TD3Policy(
         observations, actions, ConstantSchedule(1e-2), net_arch=net_arch, activation_fn=activation, **options
     ).double()
-    for network in (policy.actor, policy.actor_target, policy.critic, policy.critic_target):
-        network.features_extractor.register_forward_hook(lambda module, inputs, output: output.double())
-    return policy
+
+
+@pytest.fixture(autouse=True)
+def float64_observations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SB3 casts observations to float32, which networks in float64 do not take."""
+    as_sb3 = policies.preprocess_obs
+
+    def preprocess(observations: Any, *args: Any, **kwargs: Any) -> Any:
+        return observations if observations.dtype == th.float64 else as_sb3(observations, *args, **kwargs)
+
+    monkeypatch.setattr(policies, "preprocess_obs", preprocess)
 
 
 def make_batch(size: int, action_dim: int = 2, seed: int = 1) -> ReplayBufferSamples:
@@ -151,11 +160,11 @@ def test_one_step_by_hand(update_class: type[AnalyticUpdate]) -> None:
     # Q = v a = 1, y = r = 3: loss 4, ∂L/∂Q = -4, so the critic's gradient is -4 (s, a, 1) = -4 (1, 0, 0, 0.5, 1)
     assert statistics.critic_loss == 4.0
     assert statistics.q_mean == 1.0
-    gradient_w, gradient_b = update._critic_adam.gradients
+    gradient_w, gradient_b = update.flat.critic_adam.gradients
     assert gradient_w.tolist() == [[-4.0, 0.0, 0.0, -2.0]]
     assert gradient_b.tolist() == [-4.0]
     # Adam's first step is its step size: v = 2.01; then ∂(-J)/∂w = -v tanh'(0) s = -2.01 (1, 0, 0)
-    weight, bias = update._actor_adam.gradients
+    weight, bias = update.flat.actor_adam.gradients
     np.testing.assert_allclose(weight, [[-2.01, 0.0, 0.0]], atol=1e-9)
     np.testing.assert_allclose(bias, [-2.01], atol=1e-9)
 
@@ -303,8 +312,6 @@ def test_the_gradient_by_the_action_is_finite_in_bfloat16_whatever_memory_held_b
     policies = []
     for precision in ("bfloat16", "float32"):
         policy = make_policy([16, 16]).float()
-        for network in (policy.actor, policy.actor_target, policy.critic, policy.critic_target):
-            network.features_extractor._forward_hooks.clear()
         result = AnalyticUpdate(policy, tau=0.1, precision=precision)(make_batch(64), gamma=0.9)
         policies.append(result.statistics)
     th.testing.assert_close(*policies, rtol=0.05, atol=0.02)

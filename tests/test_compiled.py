@@ -18,6 +18,7 @@ from sb3_ddpg_custom.updates import AnalyticUpdate, CompiledUpdate, compiled
 pytest.importorskip("numba", reason="the numba extra is not installed")
 
 from sb3_ddpg_custom.updates import kernels
+from sb3_ddpg_custom.updates.flat import negligible_moments
 
 SMALL: dict[str, Any] = {"learning_starts": 20, "batch_size": 16, "buffer_size": 500, "seed": 0, "device": "cpu"}
 
@@ -70,7 +71,7 @@ def test_moments_never_become_denormal() -> None:
     tiny = np.finfo(np.float32).tiny
     names = kernels.Network._fields[1:]
     network = kernels.Network(kernels.layout([1, 1], 1), **{name: np.zeros(2, np.float32) for name in names})
-    options = kernels.AdamOptions(1e-3, 0.9, 0.95, 1e-8, 0.0)
+    options = kernels.AdamOptions(1e-3, 0.9, 0.95, 1e-8, 0.0, *negligible_moments(1e-8, th.float32))
     network.gradient[:] = 1e-3
     for step in range(2000):
         kernels.descend(network, options, 1.0, np.inf, 0.5)
@@ -128,13 +129,17 @@ def test_a_copy_of_a_model_trains_on_memory_of_its_own() -> None:
 def test_a_policy_that_leaves_float32_is_trained_on_by_hand() -> None:
     m: Any = model().learn(40)
     m.policy.to(th.bfloat16)
-    batch = next(iter(m.replay_buffer.batches(1, 16)))
     before = m.actor.mu[0].weight.clone()
-    m._update(batch, 0.99)
+    m.train(1, 16)
+    assert type(m._update) is AnalyticUpdate
     assert m.actor.mu[0].weight.dtype is th.bfloat16
     assert not th.equal(before, m.actor.mu[0].weight)
-    m.policy.to(th.float16)
-    assert m._actor(np.ones((1, 3), np.float32)).shape == (1, 1)
+    for dtype in (th.float16, th.bfloat16):
+        m.policy.to(dtype)
+        assert m._actor(np.ones((1, 3), np.float32)).shape == (1, 1)
+    m.policy.to(th.float32)
+    m.train(1, 16)
+    assert type(m._update) is CompiledUpdate
 
 
 @pytest.mark.parametrize(
@@ -173,10 +178,11 @@ def test_adam_with_a_small_epsilon_is_torchs() -> None:
     names = kernels.Network._fields[1:]
     network = kernels.Network(kernels.layout([1, 1], 1), **{name: np.zeros(2, np.float32) for name in names})
     network.gradient[:] = 1e-11, -1e-11
+    options = kernels.AdamOptions(1e-3, 0.9, 0.999, 1e-12, 0.0, *negligible_moments(1e-12, th.float32))
     for _ in range(200):
         parameter.grad = th.tensor([1e-11, -1e-11])
         adam.step()
-        kernels.descend(network, kernels.AdamOptions(1e-3, 0.9, 0.999, 1e-12, 0.0), 1.0, np.inf, 0.0)
+        kernels.descend(network, options, 1.0, np.inf, 0.0)
     np.testing.assert_allclose(network.parameters, parameter.detach().numpy(), rtol=1e-3)
     assert not network.targets.any()
 

@@ -11,6 +11,7 @@ from stable_baselines3.common.utils import ConstantSchedule
 from stable_baselines3.td3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
 from torch import nn
 
+from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.checkpoint.read import Checkpoint, CheckpointError
 from sb3_ddpg_custom.optimizer import Adam
 
@@ -52,7 +53,8 @@ def build_policy(
     kwargs = _policy_kwargs(checkpoint)
     _check_size(checkpoint, kwargs)
     try:
-        policy = policy_class(observation_space, action_space, ConstantSchedule(0.0), optimizer_class=Adam, **kwargs)
+        box: Any = with_real_bounds(action_space)
+        policy = policy_class(observation_space, box, ConstantSchedule(0.0), optimizer_class=Adam, **kwargs)
         policy.actor.load_state_dict(weights)
     except Exception as error:  # anything may come of arguments that a file has made up
         reason = re.sub(r"\s+", " ", str(error))[:200] or type(error).__name__

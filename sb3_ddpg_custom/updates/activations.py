@@ -27,13 +27,13 @@ def find_activation(module: nn.Module) -> Activation | None:
         return Activation(th.relu_, lambda delta, x: aten.threshold_backward.grad_input(delta, x, 0, grad_input=delta))
     if kind is nn.Tanh:
         return Activation(th.tanh_, lambda delta, x: aten.tanh_backward.grad_input(delta, x, grad_input=delta))
-    if isinstance(module, nn.LeakyReLU) and module.negative_slope > 0:
+    if type(module) is nn.LeakyReLU and module.negative_slope > 0:
         slope = module.negative_slope
         return Activation(
             lambda z: nn.functional.leaky_relu_(z, slope),
             lambda delta, x: aten.leaky_relu_backward.grad_input(delta, x, slope, True, grad_input=delta),
         )
-    if isinstance(module, nn.ELU) and module.alpha >= 0:
+    if type(module) is nn.ELU and module.alpha >= 0:
         alpha = module.alpha
         return Activation(
             lambda z: nn.functional.elu_(z, alpha),
@@ -45,7 +45,7 @@ def find_activation(module: nn.Module) -> Activation | None:
             lambda delta, z: aten.silu_backward.grad_input(delta, z, grad_input=delta),
             needs_z=True,
         )
-    if isinstance(module, nn.GELU) and module.approximate == "none":
+    if type(module) is nn.GELU and module.approximate == "none":
         return Activation(
             lambda z: z.copy_(nn.functional.gelu(z)),
             lambda delta, z: aten.gelu_backward.grad_input(delta, z, grad_input=delta),

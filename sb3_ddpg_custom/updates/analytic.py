@@ -11,41 +11,20 @@ The same numbers as ``losses.py`` gives through autograd, up to rounding; a test
 """
 
 from functools import partial, reduce
-from typing import Any
+from typing import Any, ClassVar
 
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.td3.policies import TD3Policy
-from torch import nn
 
 from sb3_ddpg_custom.updates.capture import Recorded, Recorder, Work, recorder_for
-from sb3_ddpg_custom.updates.flat import FlatAdam, FlatParameters, is_plain_adam
+from sb3_ddpg_custom.updates.flat import FlatAdam
+from sb3_ddpg_custom.updates.flat_policy import FlatPolicy
 from sb3_ddpg_custom.updates.interface import Batch, UpdateResult
-from sb3_ddpg_custom.updates.mlp import layers_of
+from sb3_ddpg_custom.updates.plain_policy import why_not_analytic
 from sb3_ddpg_custom.updates.products import Precision
 from sb3_ddpg_custom.updates.work_space import WorkSpace
-
-
-def why_not_analytic(policy: TD3Policy) -> str | None:
-    """Say what about a policy the formulas here do not cover; None if nothing."""
-    if type(policy) is not TD3Policy:
-        return f"the policy is a {type(policy).__name__}, not SB3's MlpPolicy"
-    for network in (policy.actor, policy.critic):
-        if type(network.features_extractor) is not FlattenExtractor:
-            return f"its features extractor is a {type(network.features_extractor).__name__}"
-        if not is_plain_adam(network.optimizer):
-            return f"its optimiser is {type(network.optimizer).__name__} with options of its own, not plain Adam"
-        optimized = network.optimizer.param_groups[0]["params"]
-        if [id(p) for p in optimized] != [id(p) for p in network.parameters() if p.requires_grad]:
-            return "its optimisers work on other parameters than its networks'"
-        if not all(parameter.requires_grad for parameter in network.parameters()):
-            return "some of its parameters are frozen"
-    for part in (policy.actor.mu, *policy.critic.q_networks):
-        if not isinstance(part, nn.Sequential) or not layers_of(part):
-            return "its networks are more than linear layers with known activations"
-    return None
 
 
 class AnalyticUpdate:
@@ -59,6 +38,8 @@ class AnalyticUpdate:
     :raises ValueError: if the formulas do not cover the policy
     """
 
+    name: ClassVar[str] = "analytic"
+
     def __init__(
         self,
         policy: TD3Policy,
@@ -68,59 +49,72 @@ class AnalyticUpdate:
         precision: Precision = "float32",
         recorder: Recorder | None = None,
     ) -> None:
-        reason = why_not_analytic(policy)
-        if reason is not None:
-            raise ValueError(f"update='analytic' does not cover this policy: {reason}; use 'auto' or 'autograd'")
         self.policy = policy
         self.tau = tau
         self.max_grad_norm = max_grad_norm
         self.precision: Precision = precision
-        space = policy.observation_space
-        self.observations_are_features = isinstance(space, spaces.Box) and not (
-            policy.normalize_images and is_image_space(space)
-        )
         self._recorder = recorder
         self._device: th.device | None = None
-        self._adopt()
+        self.renew()
 
-    def _adopt(self) -> None:
-        """Move the parameters and the optimisers' states into flat tensors; what was recorded lies elsewhere now."""
-        policy = self.policy
-        actor, critic = list(policy.actor.parameters()), list(policy.critic.parameters())
-        self._online = FlatParameters([*actor, *critic])
-        self._targets = FlatParameters([*policy.actor_target.parameters(), *policy.critic_target.parameters()])
-        boundary = sum(parameter.numel() for parameter in actor)
-        if self._online.flat.device != self._device:
-            self._device = self._online.flat.device
-            recorder = self._recorder or recorder_for(self._device)
+    @staticmethod
+    def why_not(policy: TD3Policy) -> str | None:
+        """Say what about a policy this update does not cover; None if nothing."""
+        return why_not_analytic(policy)
+
+    def renew(self) -> None:
+        """Take over a policy in which something was replaced; what was recorded lies elsewhere now.
+
+        :raises ValueError: if this update does not cover it any more
+        """
+        reason = self.why_not(self.policy)
+        if reason is not None:
+            raise ValueError(
+                f"update={self.name!r} does not cover this policy: {reason}; use 'auto', 'analytic' or 'autograd'"
+            )
+        space = self.policy.observation_space
+        self.observations_are_features = isinstance(space, spaces.Box) and not is_image_space(space)
+        device = next(self.policy.actor.parameters()).device
+        if device != self._device:
+            self._device = device
+            recorder = self._recorder or recorder_for(device)
             self._recorded = None if recorder is None else Recorded(recorder)
-        recorded = self._recorded is not None
-        optimizers = policy.actor.optimizer, policy.critic.optimizer
-        actor_flat, critic_flat = self._online.flat[:boundary], self._online.flat[boundary:]
-        self._actor_adam = FlatAdam(optimizers[0], actor, actor_flat, rate_on_device=recorded)
-        self._critic_adam = FlatAdam(optimizers[1], critic, critic_flat, rate_on_device=recorded)
+        self.flat = FlatPolicy(self.policy, rate_on_device=self._recorded is not None)
         self._space: WorkSpace | None = None
 
-    def actor_parameters(self) -> list[th.Tensor]:
-        """Give W and b of the actor's layers as they are now, without their gradients' machinery."""
-        if not self._online.is_current():
-            self._adopt()
-        return self._online.views[: len(self._actor_adam.parameters)]
+    @property
+    def optimizers(self) -> tuple[th.optim.Optimizer, th.optim.Optimizer]:
+        """The actor's and the critic's."""
+        return self.flat.actor_adam.optimizer, self.flat.critic_adam.optimizer
 
-    def _is_current(self) -> bool:
-        parts = (self._online, self._targets, self._actor_adam, self._critic_adam)
-        return all(part.is_current() for part in parts)
+    def __getstate__(self) -> dict[str, Any]:
+        # Not the memory, which is a copy's own, nor operations on it.
+        kept = ("policy", "tau", "max_grad_norm", "precision", "_recorder")
+        return {name: self.__dict__[name] for name in kept}
 
-    @th.no_grad()
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _device=None)
+        self.renew()
+
     def __call__(self, batch: Batch, gamma: float) -> UpdateResult:
         """Change the networks once; see :meth:`sb3_ddpg_custom.updates.Update.__call__`."""
-        if not self._is_current():
-            self._adopt()
+        if not self.flat.is_known():
+            self.renew()
+        return self.step(batch, gamma)
+
+    @th.no_grad()
+    def step(self, batch: Batch, gamma: float) -> UpdateResult:
+        """Change the networks once, where ``flat.is_known()`` was just asked.
+
+        :param batch: as for :meth:`__call__`
+        :param gamma: as for :meth:`__call__`
+        """
         space = self._space_for(len(batch.actions))
         space.load(batch, self._features(batch.observations), self._features(batch.next_observations), gamma)
-        self._actor_adam.prepare()
-        self._critic_adam.prepare()
+        self.flat.actor_adam.prepare()
+        self.flat.critic_adam.prepare()
         self._do(partial(self._update, space), space)
+        self.flat.show_gradients()
         # Copies: recordings write to the same memory again.
         return UpdateResult(space.statistics * space.factors, space.errors[0][:, None])
 
@@ -128,13 +122,13 @@ class AnalyticUpdate:
         if self._recorded is None:
             work()
         else:
-            constants = *self._actor_adam.constants, *self._critic_adam.constants
+            constants = *self.flat.actor_adam.constants, *self.flat.critic_adam.constants
             self._recorded(work, (space, self.tau, self.max_grad_norm, *constants))
 
     def _space_for(self, batch_size: int) -> WorkSpace:
         if self._space is None or self._space.batch_size != batch_size:
-            gradients = [*self._actor_adam.gradients, *self._critic_adam.gradients]
-            parameters = self._online.views, self._targets.views
+            gradients = [*self.flat.actor_adam.gradients, *self.flat.critic_adam.gradients]
+            parameters = self.flat.online.views, self.flat.targets.views
             self._space = WorkSpace(self.policy, *parameters, gradients, batch_size, self.precision)
         return self._space
 
@@ -146,12 +140,12 @@ class AnalyticUpdate:
         th.dot(q_values, space.share, out=seen.q_mean)
         th.amax(q_values, 0, out=seen.q_max)
         th.dot(td_errors.abs_(), space.share, out=seen.td_error)
-        self._descend(self._critic_adam, seen.grad_norm_critic)
+        self._descend(self.flat.critic_adam, seen.grad_norm_critic)
         self._actor_gradient(space)
         th.dot(q_values, space.share, out=seen.actor_loss)
-        self._descend(self._actor_adam, seen.grad_norm_actor)
+        self._descend(self.flat.actor_adam, seen.grad_norm_actor)
         # θ' ← θ' + τ (θ - θ')
-        self._targets.flat.lerp_(self._online.flat, self.tau)
+        self.flat.targets.flat.lerp_(self.flat.online.flat, self.tau)
 
     def _critic_gradient(self, space: WorkSpace) -> None:
         # y = r + γ (1 - terminated) Q'(s', μ'(s'))

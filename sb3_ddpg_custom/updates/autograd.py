@@ -3,18 +3,13 @@
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
+from typing import ClassVar
 
 import torch as th
 from stable_baselines3.common.utils import get_parameters_by_name, polyak_update
 from stable_baselines3.td3.policies import TD3Policy
 
-from sb3_ddpg_custom.losses import (
-    action_gradients,
-    actor_loss,
-    critic_loss,
-    deterministic_policy_gradient,
-    td_target,
-)
+from sb3_ddpg_custom.losses import action_gradients, actor_loss, critic_loss, td_target
 from sb3_ddpg_custom.updates.interface import Batch, UpdateResult, UpdateStatistics, importance_weights
 from sb3_ddpg_custom.updates.products import Precision
 
@@ -27,6 +22,8 @@ class AutogradUpdate:
     :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
     :param precision: ``"bfloat16"`` runs the networks under torch's autocast
     """
+
+    name: ClassVar[str] = "autograd"
 
     def __init__(
         self,
@@ -64,7 +61,7 @@ class AutogradUpdate:
         policy = self.policy
         with th.no_grad():
             with self._products():
-                next_actions = policy.actor_target(batch.next_observations)
+                next_actions = self._next_actions(batch)
                 next_q_values = policy.critic_target(batch.next_observations, next_actions)
             # DDPG has one critic; with several (policy_kwargs n_critics) the most cautious one counts, as in SB3.
             next_q = th.cat(next_q_values, dim=1).min(dim=1, keepdim=True).values.to(batch.rewards.dtype)
@@ -77,10 +74,20 @@ class AutogradUpdate:
         weights = importance_weights(batch)
         loss = reduce(th.add, [critic_loss(q, targets, weights) for q in q_values])
         policy.critic.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        if loss.requires_grad:  # not where the whole critic is frozen
+            loss.backward()  # type: ignore[no-untyped-call]
         grad_norm = self._clip(policy.critic.parameters())
         policy.critic.optimizer.step()
         return loss, q_values[0].detach(), targets, grad_norm
+
+    def _next_actions(self, batch: Batch) -> th.Tensor:
+        """Compute μ'(s'), and draw as SB3 does: its DDPG is a TD3 whose target noise is multiplied by 0.
+
+        What is drawn moves torch's generator on, and with it whatever draws next, such as dropout.
+        """
+        no_noise = batch.actions.clone().normal_(0, 0.0)
+        next_actions: th.Tensor = self.policy.actor_target(batch.next_observations)
+        return (next_actions + no_noise).clamp(-1, 1)
 
     def _actor_step(self, batch: Batch) -> tuple[th.Tensor, th.Tensor]:
         policy = self.policy
@@ -88,12 +95,13 @@ class AutogradUpdate:
             actions = policy.actor(batch.observations)
             q_values = policy.critic.q1_forward(batch.observations, actions)  # type: ignore[arg-type]  # SB3 means dicts too
         q_values = q_values.to(batch.rewards.dtype)
-        parameters = [parameter for parameter in policy.actor.parameters() if parameter.requires_grad]
-        ascent = deterministic_policy_gradient(actions, action_gradients(q_values, actions), parameters)
         policy.actor.optimizer.zero_grad()
-        for parameter, gradient in zip(parameters, ascent, strict=True):
-            # optimisers descend
-            parameter.grad = None if gradient is None else -gradient
+        parameters = [parameter for parameter in policy.actor.parameters() if parameter.requires_grad]
+        if parameters and actions.requires_grad:  # not where the whole actor is frozen
+            # -Σ ∂μ(s)/∂θ · ∂J/∂a, see losses.deterministic_policy_gradient: optimisers descend. By backward(), which
+            # calls hooks on the parameters; the critic's get nothing.
+            slopes = -action_gradients(q_values, actions)
+            th.autograd.backward(actions, slopes, inputs=parameters)
         grad_norm = self._clip(parameters)
         policy.actor.optimizer.step()
         return actor_loss(q_values), grad_norm

@@ -5,7 +5,7 @@ import os
 from contextlib import nullcontext
 from functools import lru_cache
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch as th
@@ -14,9 +14,10 @@ from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
-from sb3_ddpg_custom.updates.analytic import AnalyticUpdate, why_not_analytic
+from sb3_ddpg_custom.updates.analytic import AnalyticUpdate
 from sb3_ddpg_custom.updates.flat import FlatAdam
 from sb3_ddpg_custom.updates.interface import Batch, UpdateResult, UpdateStatistics, importance_weights
+from sb3_ddpg_custom.updates.plain_policy import why_not_analytic
 
 _log = logging.getLogger(__name__)
 
@@ -30,14 +31,20 @@ def why_not_compiled(policy: TD3Policy) -> str | None:
     reason = why_not_analytic(policy)
     if reason is not None:
         return reason
-    if policy.device.type != "cpu":
-        return f"the policy is on {policy.device}, and Numba compiles for the CPU"
+    parameter = next(policy.actor.parameters())
+    if parameter.device.type != "cpu":
+        return f"the policy is on {parameter.device}, and Numba compiles for the CPU"
+    if parameter.dtype not in (th.float32, th.float64):
+        return f"its parameters are {parameter.dtype}, and Numba compiles for float32 and float64"
     if len(policy.critic.q_networks) > 1:
         return "it has several critics"
-    (critic,) = policy.critic.q_networks
-    actor: Any = policy.actor.mu
-    if type(actor[-1]) is not nn.Tanh or not all(map(_is_relu_network, (actor[:-1], critic))):
-        return "its activations are not ReLU with a tanh behind the actor"
+    for actor, critic in ((policy.actor, policy.critic), (policy.actor_target, policy.critic_target)):
+        layers: Any = actor.mu
+        if not _is_relu_network(layers[:-1]) or not all(map(_is_relu_network, critic.q_networks)):
+            return "its activations are not ReLU with a tanh behind the actor"
+    for network in (policy.actor, policy.critic):
+        if len({float(state["step"]) for state in network.optimizer.state.values() if state}) > 1:
+            return "its parameters have made different numbers of steps"
     return why_no_numba()
 
 
@@ -64,44 +71,41 @@ class CompiledUpdate(AnalyticUpdate):
     Updates are computed with as many threads as torch is set to. The first one on a machine takes some seconds, for the
     compiler; what that made is kept on the disk.
 
-    :param policy: one that :func:`why_not_compiled` has nothing against; where it is moved to another device or type
-        afterwards, the update by hand goes on with it
+    :param policy: one that :func:`why_not_compiled` has nothing against
     :param tau: fraction of the online networks that enters the targets after each update
     :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
     :raises ValueError: if the policy's update cannot be compiled here
     """
 
+    name: ClassVar[str] = "compiled"
+
     def __init__(self, policy: TD3Policy, *, tau: float, max_grad_norm: float | None = None) -> None:
-        reason = why_not_compiled(policy)
-        if reason is not None:
-            raise ValueError(f"update='compiled' cannot be had: {reason}; use 'auto', 'analytic' or 'autograd'")
         super().__init__(policy, tau=tau, max_grad_norm=max_grad_norm)
 
-    def _adopt(self) -> None:
-        super()._adopt()
+    @staticmethod
+    def why_not(policy: TD3Policy) -> str | None:
+        """Say what about a policy this update does not cover; None if nothing."""
+        return why_not_compiled(policy)
+
+    def renew(self) -> None:
+        """Take over a policy in which something was replaced; see :meth:`AnalyticUpdate.renew`."""
+        super().renew()
         self._memory: _Memory | None = None
         self._acting: tuple[Any, ...] | None = None
 
-    def can_act(self) -> bool:
-        """Say whether the actor is still of a type, and on a device, that was compiled for."""
-        return _is_compiled_for(self.actor_parameters()[0])
-
-    def __call__(self, batch: Batch, gamma: float) -> UpdateResult:
-        """Change the networks once; see :meth:`sb3_ddpg_custom.updates.Update.__call__`."""
-        if not self._is_current():
-            self._adopt()
-        if not _is_compiled_for(self._online.flat):
-            return super().__call__(batch, gamma)
+    def step(self, batch: Batch, gamma: float) -> UpdateResult:
+        """Change the networks once; see :meth:`AnalyticUpdate.step`."""
         memory, batch_size = self._memory, len(batch.actions)
         if memory is None or memory.batch_size != batch_size:
-            adams = self._actor_adam, self._critic_adam
-            memory = self._memory = _Memory(self.policy, adams, self._targets.flat, batch_size)
+            adams = self.flat.actor_adam, self.flat.critic_adam
+            memory = self._memory = _Memory(self.policy, adams, self.flat.targets.flat, batch_size)
         memory.load(batch, self._features(batch.observations), self._features(batch.next_observations), gamma)
         memory.update(self.max_grad_norm, self.tau)
+        self.flat.show_gradients()
         return memory.result()
 
     def act(self, observations: NDArray[Any]) -> NDArray[np.floating]:
-        """Compute μ(s); only after :meth:`can_act`, which also finds the weights where they are now.
+        """Compute μ(s); only where ``flat.acts_as_known()``.
 
         :param observations: (n, features) of any type
         :return: (n, action_dim) in [-1, 1]
@@ -112,15 +116,11 @@ class CompiledUpdate(AnalyticUpdate):
         if self._acting is None or self._acting[0] != n:
             kernels = _kernels()
             widths = _widths(self.policy.actor.mu, observations.shape[1])
-            flat = self._actor_adam.flat.numpy()
+            flat = self.flat.actor_adam.flat.numpy()
             self._acting = n, kernels.act, kernels.layout(widths, n), flat, np.zeros(n * sum(widths), flat.dtype)
         _, act, *own = self._acting
         actions: NDArray[np.floating] = act(*own, _readable(observations))
         return actions
-
-
-def _is_compiled_for(numbers: th.Tensor) -> bool:
-    return numbers.device.type == "cpu" and numbers.dtype in (th.float32, th.float64)
 
 
 def _widths(network: Any, inputs: int) -> list[int]:
@@ -174,6 +174,7 @@ class _Memory:
         self._statistics = np.zeros(len(UpdateStatistics._fields), numbers.dtype)
         self._td_errors = th.from_numpy(self._numbers[3])[:, None]
         self._is_shared = largest >= WAKES_THREADS
+        self._constants: list[Any] = []
 
     def load(self, batch: Batch, observations: th.Tensor, next_observations: th.Tensor, gamma: float) -> None:
         """Take a batch over; numbers of any type are cast.
@@ -189,7 +190,9 @@ class _Memory:
             self._gamma = gamma
         # Machine code reads and writes wherever it is told to: what it gets is checked before anything is kept.
         per_state, per_action, per_transition = self._shapes
-        if batch is not self._batch:  # a buffer may fill the same tensors again and again
+        # A buffer may fill the same tensors again and again.
+        known = batch is self._batch and observations is batch.observations
+        if not known:
             weights = importance_weights(batch)
             columns = (
                 batch.rewards.numpy(),
@@ -199,12 +202,12 @@ class _Memory:
             )
             for name, array in zip(("rewards", "dones", "discounts", "weights"), columns, strict=True):
                 _check_shape(name, array, per_transition)
-            self._batch, self._columns = batch, columns
-        arrays = [_readable(tensor.numpy()) for tensor in (observations, batch.actions, next_observations)]
-        _check_shape("observations", arrays[0], per_state)
-        _check_shape("actions", arrays[1], per_action)
-        _check_shape("next_observations", arrays[2], per_state)
-        _kernels().load(*arrays, self._columns, self._values, self._numbers)
+            arrays = [tensor.numpy() for tensor in (observations, batch.actions, next_observations)]
+            _check_shape("observations", arrays[0], per_state)
+            _check_shape("actions", arrays[1], per_action)
+            _check_shape("next_observations", arrays[2], per_state)
+            self._batch, self._columns, self._arrays = batch, columns, arrays
+        _kernels().load(*map(_readable, self._arrays), self._columns, self._values, self._numbers)
 
     def update(self, max_grad_norm: float | None, tau: float) -> None:
         """Change both networks and their targets once.
@@ -213,11 +216,13 @@ class _Memory:
         :param tau: fraction of the online networks that enters the targets
         """
         kernels = _kernels()
-        options = [kernels.AdamOptions(*map(float, adam.constants_of_step)) for adam in self._adams]
+        constants = [adam.constants_of_step for adam in self._adams]
+        if constants != self._constants:
+            self._constants, self._options = constants, [kernels.AdamOptions(*numbers) for numbers in constants]
         bound = np.inf if max_grad_norm is None else float(max_grad_norm)
         numbers = *self._next_values, self._numbers, self._statistics
         with _blas().limit(limits=th.get_num_threads(), user_api="blas") if self._is_shared else nullcontext():
-            kernels.update(*self._networks, *numbers, *options, bound, float(tau))
+            kernels.update(*self._networks, *numbers, *self._options, bound, float(tau))
 
     def result(self) -> UpdateResult:
         """Give what the update saw; the TD errors are valid until the next one."""

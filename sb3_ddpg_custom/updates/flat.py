@@ -5,8 +5,9 @@ moves, so that one call can read, step or average all of them.
 """
 
 from collections.abc import Sequence
-from operator import is_
-from typing import Any
+from itertools import accumulate, pairwise
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import torch as th
 from torch.optim.adam import adam
@@ -24,23 +25,48 @@ def _public_adam(
 # What torch's Adam calls in the end. On small networks all that it does before takes longer than the step.
 _step_adam = getattr(th, "_fused_adam_", _public_adam)
 
-# A moment of a unit that never fires shrinks by β a step. Below 1e-38 a float is denormal, which a CPU multiplies up to
-# a hundred times slower, and rounding never lets it reach 0. So what has fallen below _TINY is set to 0 often enough
-# that nothing gets from there to 1e-38 in between: 0.9 ** 256 is 2e-12, and _TINY · 2e-12 is normal. It makes no
-# difference to a step α m / (√v + ε) with ε = 1e-8: √v is 1e-12 there, and an m of 1e-24 moves by 1e-16 α at most.
-_TINY = 1e-24
-_STEPS_BETWEEN_SWEEPS = 256
+# Steps between two looks for moments that vanish: 0.9 ** 128 is 1e-6, so what is negligible is not denormal yet.
+_STEPS_BETWEEN_SWEEPS = 128
+
+
+class Negligible(NamedTuple):
+    """Sizes below which Adam's moments are set to 0, see :func:`negligible_moments`."""
+
+    first: float
+    second: float
+
+
+def negligible_moments(epsilon: float, dtype: th.dtype) -> Negligible:
+    """Tell which moments are too small to matter in a step α m / (√v + ε).
+
+    Moments of a unit that never fires shrink by β a step. Below 1e-38 a float32 is denormal, which a CPU multiplies up
+    to a hundred times slower, and rounding never lets it reach 0. How small is too small depends on ε: a √v below a
+    rounding error of ε changes nothing in √v + ε, and an m of 1e-16 ε moves a parameter by 1e-16 α at most.
+
+    :param epsilon: ε
+    :param dtype: of the moments
+    """
+    return Negligible(first=1e-16 * epsilon, second=(epsilon * th.finfo(dtype).eps / 8) ** 2)
+
+
+# Options of torch's Adam that change its formula.
+ADAM_VARIANTS = ("amsgrad", "maximize", "differentiable", "decoupled_weight_decay")
+
+_get_constants = itemgetter("lr", "betas", "eps", "weight_decay")
+_get_variant = itemgetter(*ADAM_VARIANTS)
+_PLAIN = (False,) * len(ADAM_VARIANTS)
 
 
 class FlatParameters:
     """The parameters of some networks as views of one flat tensor.
 
-    :param parameters: moved into the flat tensor, in this order
+    :param parameters: moved into the flat tensor, in this order; they stay where they are if they lie so already
     """
 
     def __init__(self, parameters: Sequence[th.nn.Parameter]) -> None:
         self.parameters = list(parameters)
-        self.flat = th.cat([parameter.detach().reshape(-1) for parameter in self.parameters])
+        flat = _row_of(self.parameters)
+        self.flat = th.cat([one.detach().reshape(-1) for one in self.parameters]) if flat is None else flat
         self.views = split_like(self.flat, self.parameters)
         for parameter, view in zip(self.parameters, self.views, strict=True):
             parameter.data = view
@@ -77,11 +103,14 @@ class FlatAdam:
         self.moments = self._first, self._second = th.zeros_like(flat), th.zeros_like(flat)
         # One count per parameter, as the optimiser's state has it, in one tensor.
         self.steps = th.zeros(len(self.parameters), dtype=th.float32, device=flat.device)
-        self._step = [self.steps[0]]
         self._sweep_in = _STEPS_BETWEEN_SWEEPS
         self._rate = th.zeros((), dtype=th.float32, device=flat.device) if rate_on_device else None
         self._rate_there = 0.0
+        self._others: list[Any] = []
+        self._numbers: tuple[float, ...] = ()
+        self._kind, self._attributes = type(optimizer), len(optimizer.__dict__)
         self._adopt_state()
+        self.find_runs()
 
     def _adopt_state(self) -> None:
         """Move the optimiser's state, if it has one, into the flat tensors."""
@@ -95,14 +124,42 @@ class FlatAdam:
             state["step"], state["exp_avg"], state["exp_avg_sq"] = step, first, second
         self._state = self.optimizer.state
         self._states = [self._state[parameter] for parameter in self.parameters]
-        self._tensors = [state["exp_avg"] for state in self._states]
+        self._states_then = [state.copy() for state in self._states]
+
+    def find_runs(self) -> None:
+        """Group parameters that have made as many steps: a parameter that joined later is corrected by its own count.
+
+        Reads the counts, and so waits for the device.
+        """
+        counts = self.steps.tolist()
+        starts = [0, *(k for k in range(1, len(counts)) if counts[k] != counts[k - 1])]
+        ends = [0, *accumulate(parameter.numel() for parameter in self.parameters)]
+        cuts = [ends[k] for k in starts] + [ends[-1]]
+        rows = self.flat, self.gradient, self._first, self._second
+        self._runs = [[row[start:end] for start, end in pairwise(cuts)] for row in rows]
+        self._step = [self.steps[k] for k in starts]
+
+    @property
+    def is_even(self) -> bool:
+        """Whether all parameters have made as many steps."""
+        return len(self._step) == 1
 
     def is_current(self) -> bool:
-        """Say whether the optimiser's state still lies here; ``load_state_dict`` puts another in its place."""
+        """Say whether the optimiser still is the Adam that was taken over, on the same parameters, and its state here.
+
+        :raises RuntimeError: where a tensor took the place of another thing: it does not compare
+        """
+        optimizer = self.optimizer
+        groups, state = optimizer.param_groups, optimizer.state
         return (
-            self.optimizer.state is self._state
-            and len(self._state) == len(self._states)
-            and all(map(is_, [state.get("exp_avg") for state in self._states], self._tensors))
+            state is self._state
+            and list(state.values()) == self._states
+            and self._states == self._states_then
+            and len(groups) == 1
+            and groups[0]["params"] == self.parameters
+            and _get_variant(groups[0]) == _PLAIN
+            and len(optimizer.__dict__) == self._attributes
+            and type(optimizer) is self._kind
         )
 
     def step(self) -> None:
@@ -118,19 +175,21 @@ class FlatAdam:
         if self.flat.device.type == "cpu":  # others are no slower on denormals
             self._sweep_in -= 1
             if self._sweep_in == 0:
-                for moment in (self._first, self._second):
-                    moment.masked_fill_(moment.abs() < _TINY, 0.0)
+                negligible = negligible_moments(self.options["eps"], self.flat.dtype)
+                for moment, size in zip(self.moments, negligible, strict=True):
+                    moment.masked_fill_(moment.abs() < size, 0.0)
                 self._sweep_in = _STEPS_BETWEEN_SWEEPS
 
     def descend(self) -> None:
         """Descend ``gradient``, once it is prepared."""
         options = self.options
+        parameters, gradients, firsts, seconds = self._runs
         self.steps += 1
         _step_adam(
-            [self.flat],
-            [self.gradient],
-            [self._first],
-            [self._second],
+            parameters,
+            gradients,
+            firsts,
+            seconds,
             [],
             self._step,
             amsgrad=False,
@@ -156,17 +215,35 @@ class FlatAdam:
 
     @property
     def constants_of_step(self) -> tuple[float, ...]:
-        """All numbers that a step depends on: α, β₁, β₂, ε and the weight decay."""
-        options = self.options
-        return options["lr"], *options["betas"], options["eps"], options["weight_decay"]
+        """All numbers that a step depends on: α, β₁, β₂, ε, the weight decay, and what is negligible."""
+        rate, *others = _get_constants(self.options)
+        if others != self._others:
+            (beta1, beta2), epsilon, decay = others
+            negligible = negligible_moments(float(epsilon), self.flat.dtype)
+            self._others = others
+            self._numbers = (float(beta1), float(beta2), float(epsilon), float(decay), *negligible)
+        return float(rate), *self._numbers
 
 
-def is_plain_adam(optimizer: th.optim.Optimizer) -> bool:
+def is_plain_adam(optimizer: object) -> bool:
     """Say whether :class:`FlatAdam` does what an optimiser does."""
-    if type(optimizer) not in (th.optim.Adam, Adam) or len(optimizer.param_groups) != 1:
+    if not isinstance(optimizer, th.optim.Adam) or type(optimizer) not in (th.optim.Adam, Adam):
+        return False
+    if len(optimizer.param_groups) != 1:
         return False
     group = optimizer.param_groups[0]
-    return not any(group.get(option) for option in ("amsgrad", "maximize", "differentiable", "decoupled_weight_decay"))
+    return not any(group.get(option) for option in ADAM_VARIANTS)
+
+
+def _row_of(parameters: Sequence[th.Tensor]) -> th.Tensor | None:
+    """View tensors that lie behind each other in one storage as one flat tensor; None if they do not."""
+    first = parameters[0].detach()
+    storage, address = first.untyped_storage().data_ptr(), first.data_ptr()
+    for one in parameters:
+        if one.data_ptr() != address or one.untyped_storage().data_ptr() != storage or not one.is_contiguous():
+            return None
+        address += one.numel() * one.element_size()
+    return first.as_strided((sum(one.numel() for one in parameters),), (1,))
 
 
 def split_like(flat: th.Tensor, parameters: Sequence[th.Tensor]) -> list[th.Tensor]:

@@ -20,9 +20,6 @@ from numpy.typing import NDArray
 F = TypeVar("F", bound=Callable[..., Any])
 Array = NDArray[Any]
 
-# Moments that fall below this are set to 0 before they become denormal, see flat.py; here at every step.
-_TINY = 1e-36
-
 
 def _compiled(function: F) -> F:
     # Sums may be added up in any order, as every BLAS does; NaN and infinity keep their meaning.
@@ -75,13 +72,15 @@ class Network(NamedTuple):
 
 
 class AdamOptions(NamedTuple):
-    """Adam's constants at this moment."""
+    """Adam's constants at this moment, and the moments that are negligible then, see ``flat.py``."""
 
     rate: float
     beta1: float
     beta2: float
     epsilon: float
     weight_decay: float
+    least_first: float
+    least_second: float
 
 
 @_compiled
@@ -151,14 +150,16 @@ def descend(network: Network, options: AdamOptions, norm: float, max_norm: float
     correction = kind(1 / np.sqrt(1 - options.beta2**step))
     beta1, rest1 = kind(options.beta1), kind(1 - options.beta1)
     beta2, rest2 = kind(options.beta2), kind(1 - options.beta2)
-    decay, epsilon, tiny, zero = kind(options.weight_decay), kind(options.epsilon), kind(_TINY), kind(0)
-    scale = kind(min(max_norm / (norm + 1e-6), 1.0)) if max_norm < np.inf else kind(1)
+    decay, epsilon, zero = kind(options.weight_decay), kind(options.epsilon), kind(0)
+    least_first, least_second = kind(options.least_first), kind(options.least_second)
+    if max_norm < norm + 1e-6:  # never with an infinite bound, nor with NaN
+        gradients *= kind(max_norm / (norm + 1e-6))
     for k in range(len(parameters)):
-        gradient = gradients[k] * scale + decay * parameters[k]
+        gradient = gradients[k] + decay * parameters[k]
         first = beta1 * firsts[k] + rest1 * gradient
         second = beta2 * seconds[k] + rest2 * gradient * gradient
-        firsts[k] = zero if abs(first) < tiny else first
-        seconds[k] = zero if second < tiny else second
+        firsts[k] = zero if abs(first) < least_first else first
+        seconds[k] = zero if second < least_second else second
         parameters[k] -= rate * first / (np.sqrt(second) * correction + epsilon)
     keep, share = kind(1 - tau), kind(tau)
     for k in range(len(parameters)):  # by itself: with a fifth array the compiler does not use vectors

@@ -23,7 +23,7 @@ def layers_of(network: nn.Sequential) -> list[tuple[nn.Linear, Activation | None
     """Read a network as layers of a linear map and at most one activation; an empty list if it is none of those."""
     layers: list[tuple[nn.Linear, Activation | None]] = []
     for module in network:
-        if isinstance(module, nn.Linear) and module.bias is not None:
+        if type(module) is nn.Linear and module.bias is not None:
             layers.append((module, None))
         else:
             activation = find_activation(module)

@@ -1,0 +1,109 @@
+"""What a subclass, or an assignment to an object or a class, overrides.
+
+The quick ways to update, to act and to sample do without some of SB3's methods. Whoever overrides one of these wants it
+called, so the quick ways ask here first.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from stable_baselines3.common.policies import ContinuousCritic
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from stable_baselines3.td3.policies import Actor, TD3Policy
+
+# Of a policy: what builds or stores it. Updates and acting look at what was built.
+_BUILDING = frozenset(
+    {
+        *("__init__", "_build", "make_actor", "make_critic", "make_features_extractor", "_update_features_extractor"),
+        *("_get_constructor_parameters", "_dummy_schedule", "init_weights"),
+        *("save", "load", "load_from_vector", "parameters_to_vector", "extra_repr", "__repr__", "_get_name"),
+    }
+)
+# Of a policy: what an update never calls.
+_ACTING = frozenset(
+    {
+        *("predict", "_predict", "forward", "obs_to_tensor", "is_vectorized_observation", "extract_features"),
+        *("scale_action", "unscale_action", "squash_output", "set_training_mode"),
+    }
+)
+# What every class statement writes.
+_OF_EVERY_CLASS = frozenset(
+    {
+        *("__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__annotate_func__"),
+        *("__annotations_cache__", "__abstractmethods__", "_abc_impl", "__parameters__", "__orig_bases__"),
+        *("__firstlineno__", "__static_attributes__", "__slots__"),
+    }
+)
+
+
+def overridden(instance: object, base: type, harmless: Iterable[str] = ()) -> str | None:
+    """Name one attribute of a class that an object has otherwise; None if there is none.
+
+    :param instance: of ``base`` or a subclass
+    :param base: whose methods and properties count
+    :param harmless: names that may be overridden
+    """
+    kind = type(instance)
+    if base not in kind.__mro__:
+        return kind.__name__
+    by_class = _overridden_by_class(kind, base) - frozenset(harmless)
+    if by_class:
+        return min(by_class)
+    for name in getattr(instance, "__dict__", ()):
+        if name not in harmless and callable(getattr(base, name, None)):
+            return str(name)
+    return _replaced(base, harmless)
+
+
+@lru_cache(maxsize=256)
+def _overridden_by_class(kind: Any, base: Any) -> frozenset[str]:
+    between = kind.__mro__[: kind.__mro__.index(base)]
+    names = {name for one in between for name in vars(one) if hasattr(base, name)}
+    return frozenset(names - _OF_EVERY_CLASS)
+
+
+def _of_sb3(base: type) -> list[type]:
+    return [one for one in base.__mro__ if one.__module__.startswith("stable_baselines3.")]
+
+
+# Classes can be written to as well: these are SB3's as they came.
+_AS_THEY_CAME: dict[type, dict[str, Any]] = {
+    one: dict(vars(one)) for base in (TD3Policy, Actor, ContinuousCritic, FlattenExtractor) for one in _of_sb3(base)
+}
+
+
+def _replaced(base: type, harmless: Iterable[str]) -> str | None:
+    for one in _of_sb3(base):
+        as_it_came = _AS_THEY_CAME.get(one, {})
+        for name, value in vars(one).items():
+            known = name in _OF_EVERY_CLASS or name in harmless or as_it_came.get(name, value) is value
+            if not known:
+                return name
+    return None
+
+
+def overridden_for_updates(policy: object) -> str | None:
+    """Name what of a policy an update by hand would not obey; None if nothing.
+
+    :param policy: a ``TD3Policy``; its networks are looked at by themselves
+    """
+    return overridden(policy, TD3Policy, _BUILDING | _ACTING)
+
+
+def overridden_for_acting(policy: Any) -> str | None:
+    """Name what of a policy quick acting would not obey; None if nothing.
+
+    :param policy: a ``TD3Policy``
+    """
+    return overridden(policy, TD3Policy, _BUILDING | {"set_training_mode"}) or overridden(
+        policy.actor, Actor, _BUILDING
+    )
+
+
+def overrides_modes(policy: object) -> bool:
+    """Say whether a policy does more than SB3's where its training mode is set.
+
+    :param policy: a ``TD3Policy``
+    """
+    return overridden(policy, TD3Policy, _BUILDING | _ACTING - {"set_training_mode"}) is not None

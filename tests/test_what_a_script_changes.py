@@ -1,0 +1,487 @@
+"""What a script does to a model between two trainings is what trains: every quick way ends where autograd ends.
+
+Everything is computed in float64, so that a difference is a fault and not rounding. Each change is made in three
+places: between two ``learn()``, by a callback in the middle of one, and between two ``train()``.
+"""
+
+import copy
+import logging
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3.common import policies
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import ConstantSchedule
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
+from torch.nn.utils import prune, vector_to_parameters
+from torch.nn.utils.parametrizations import weight_norm
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from sb3_ddpg_custom import DDPG
+from sb3_ddpg_custom.updates import AnalyticUpdate, AutogradUpdate, CompiledUpdate
+
+WAYS = ["auto", "analytic", pytest.param("compiled", marks=pytest.mark.skipif(not find_spec("numba"), reason="Numba"))]
+ENDS: list[Callable[[], object]] = []  # what undoes a change that outlives its model
+
+
+@pytest.fixture(autouse=True)
+def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """SB3 casts observations to float32, which networks in float64 do not take."""
+    as_sb3 = policies.preprocess_obs
+
+    def preprocess(*args: Any, **kwargs: Any) -> Any:
+        return as_sb3(*args, **kwargs).to(PRECISION[0])
+
+    monkeypatch.setattr(policies, "preprocess_obs", preprocess)
+    PRECISION[0] = th.float64
+    yield
+    while ENDS:
+        ENDS.pop()()
+
+
+PRECISION = [th.float64]
+
+
+def model(update: Any, **kwargs: Any) -> Any:
+    settings = {"learning_starts": 10, "batch_size": 8, "buffer_size": 100, "seed": 0, "device": "cpu", **kwargs}
+    m = DDPG("MlpPolicy", "Pendulum-v1", update=update, policy_kwargs={"net_arch": [8, 6]}, **settings)
+    m.policy.double()
+    return m
+
+
+def adam(network: Any, **options: Any) -> th.optim.Optimizer:
+    return th.optim.Adam(network.parameters(), lr=1e-3, **options)
+
+
+def linear(*widths: int) -> nn.Linear:
+    layer = nn.Linear(*widths).double()
+    with th.no_grad():
+        for number, parameter in enumerate(layer.parameters()):
+            flat = th.linspace(-0.5, 0.4, parameter.numel(), dtype=th.float64) + 0.01 * number
+            parameter.copy_(flat.view_as(parameter))
+    return layer
+
+
+def freeze(*modules: nn.Module, thaw: bool = False) -> None:
+    for module in modules:
+        module.requires_grad_(thaw)
+
+
+def new_networks(m: Any) -> Any:
+    other = copy.deepcopy(m.policy)
+    with th.no_grad():
+        for parameter in other.parameters():
+            parameter.mul_(0.5)
+    return other
+
+
+def replace_policy(m: Any) -> None:
+    m.policy = new_networks(m)
+
+
+def replace_actor(m: Any) -> None:
+    m.actor = new_networks(m).actor
+
+
+def replace_actor_of_policy(m: Any) -> None:
+    m.policy.actor = new_networks(m).actor
+
+
+def replace_critic(m: Any) -> None:
+    m.policy.critic = new_networks(m).critic
+
+
+def replace_layer(m: Any) -> None:
+    m.actor.mu[2] = linear(8, 6)
+
+
+def replace_layer_and_optimizer(m: Any) -> None:
+    m.critic.qf0[0] = linear(4, 8)
+    m.critic.optimizer = adam(m.critic)
+
+
+def widen(m: Any) -> None:
+    for network in (m.actor, m.actor_target):
+        network.mu[0], network.mu[2] = linear(3, 9), linear(9, 6)
+    m.actor.optimizer = adam(m.actor)
+
+
+def replace_one_number(m: Any) -> None:
+    # A bias of one element, and equal to the old one: only its identity tells.
+    m.critic.qf0[4].bias = nn.Parameter(m.critic.qf0[4].bias.detach().clone())
+
+
+class DoubledReLU(nn.ReLU):
+    def forward(self, x: th.Tensor) -> th.Tensor:
+        return 2 * super().forward(x)
+
+
+def set_activation(network: Any, place: int, activation: nn.Module) -> None:
+    network[place] = activation
+
+
+def activation_of_critics(m: Any) -> None:
+    for network in (m.critic, m.critic_target):
+        network.qf0[1] = nn.LeakyReLU(0.2)
+
+
+def change_class(m: Any) -> None:
+    m.actor.mu[1].__class__ = DoubledReLU
+
+
+def forward_of_an_object(m: Any) -> None:
+    m.actor.mu[0].forward = lambda x: 0.5 * nn.functional.linear(x, m.actor.mu[0].weight, m.actor.mu[0].bias)
+
+
+def forward_of_the_actor(m: Any) -> None:
+    m.actor.forward = lambda observations: 0.5 * m.actor.mu(m.actor.extract_features(observations, m.actor.features_extractor))
+
+
+def halve(module: Any, arguments: Any, output: Any) -> Any:
+    return output * 0.5
+
+
+def hook_backward(m: Any) -> None:
+    m.critic.qf0[0].register_full_backward_hook(lambda module, into, out: tuple(g if g is None else g * 0.5 for g in into))
+
+
+def hook_tensor(m: Any) -> None:
+    m.actor.mu[0].weight.register_hook(lambda gradient: gradient.clamp(max=0.0))
+
+
+def hook_critic_tensor(m: Any) -> None:
+    m.critic.qf0[0].weight.register_hook(lambda gradient: gradient * 0.25)
+
+
+def hook_accumulated(m: Any) -> None:
+    def zero(parameter: Any) -> None:
+        parameter.grad.mul_(0.1)
+
+    m.actor.mu[2].weight.register_post_accumulate_grad_hook(zero)
+
+
+def hook_optimizer_before(m: Any) -> None:
+    def shrink(optimizer: Any, *arguments: Any) -> None:
+        for parameter in optimizer.param_groups[0]["params"]:
+            parameter.grad.mul_(0.01)
+
+    m.critic.optimizer.register_step_pre_hook(shrink)
+
+
+def shrink_after(optimizer: Any, *arguments: Any) -> None:
+    with th.no_grad():
+        for parameter in optimizer.param_groups[0]["params"]:
+            parameter.mul_(0.99)
+
+
+def hook_everything(m: Any) -> None:
+    handle = register_module_forward_hook(lambda module, x, y: y * 0.9 if type(module) is nn.Linear else None)
+    ENDS.append(handle.remove)
+
+
+def hook_all_optimizers(m: Any) -> None:
+    ENDS.append(register_optimizer_step_post_hook(shrink_after).remove)
+
+
+def hook_and_unhook(m: Any) -> None:
+    m.actor.mu.register_forward_hook(halve).remove()
+
+
+def optimizer(name: str, kind: Any, **options: Any) -> Callable[[Any], None]:
+    def replace(m: Any) -> None:
+        network = getattr(m, name)
+        network.optimizer = kind(network.parameters(), lr=1e-3, **options)
+
+    return replace
+
+
+def two_groups(m: Any) -> None:
+    first, *others = m.actor.parameters()
+    m.actor.optimizer = th.optim.Adam([{"params": [first], "betas": (0.5, 0.9)}, {"params": others}], lr=1e-3)
+
+
+def only_last_layer(m: Any) -> None:
+    m.actor.optimizer = th.optim.Adam(m.actor.mu[4].parameters(), lr=1e-3)
+
+
+def option(name: str, value: Any) -> Callable[[Any], None]:
+    def change(m: Any) -> None:
+        m.critic.optimizer.param_groups[0][name] = value
+
+    return change
+
+
+def amsgrad_on_the_way(m: Any) -> None:
+    m.actor.optimizer.param_groups[0]["amsgrad"] = True
+    for state in m.actor.optimizer.state.values():
+        state["max_exp_avg_sq"] = state["exp_avg_sq"].clone()
+
+
+def step_of_an_object(m: Any) -> None:
+    kind = type(m.critic.optimizer)
+
+    def step(*arguments: Any) -> None:
+        kind.step(m.critic.optimizer)
+        kind.step(m.critic.optimizer)
+
+    m.critic.optimizer.step = step
+
+
+def forget_state(m: Any) -> None:
+    m.critic.optimizer.state.clear()
+
+
+def forget_one_state(m: Any) -> None:
+    del m.critic.optimizer.state[m.critic.qf0[0].weight]
+
+
+def load_state(m: Any) -> None:
+    state = copy.deepcopy(m.actor.optimizer.state_dict())
+    for one in state["state"].values():
+        one["exp_avg"].mul_(3)
+    m.actor.optimizer.load_state_dict(state)
+
+
+def count_anew(m: Any) -> None:
+    for state in m.critic.optimizer.state.values():
+        state["step"] = th.tensor(0.0)
+
+
+def write(m: Any) -> None:
+    with th.no_grad():
+        m.actor.mu[0].weight.fill_(0.3)
+
+
+def rebind(m: Any) -> None:
+    for parameter in m.policy.parameters():
+        parameter.data = parameter.data * 0.5
+
+
+def rebind_a_target(m: Any) -> None:
+    target = m.critic_target.qf0[0].weight
+    target.data = th.full_like(target, 0.1)
+
+
+def load_weights(m: Any) -> None:
+    m.policy.load_state_dict({name: 0.7 * tensor for name, tensor in m.policy.state_dict().items()})
+
+
+def load_vector(m: Any) -> None:
+    count = sum(parameter.numel() for parameter in m.actor.parameters())
+    vector_to_parameters(th.linspace(-0.5, 0.5, count, dtype=th.float64), m.actor.parameters())
+
+
+def tie(m: Any) -> None:
+    m.critic.qf0[2].weight = m.critic_target.qf0[2].weight
+
+
+def set_parameters(m: Any) -> None:
+    parameters = copy.deepcopy(m.get_parameters())
+    for tensor in parameters["policy"].values():
+        tensor.mul_(0.8)
+    m.set_parameters(parameters)
+
+
+def prune_layer(m: Any) -> None:
+    prune.l1_unstructured(m.critic.qf0[2], "weight", amount=0.5)
+
+
+def parametrize_layer(m: Any) -> None:
+    weight_norm(m.actor.mu[2])
+    m.actor.optimizer = adam(m.actor)
+
+
+def share(m: Any) -> None:
+    m.policy.share_memory()
+
+
+def attribute(name: str, value: Any) -> Callable[[Any], None]:
+    return lambda m: setattr(m, name, value)
+
+
+def to_float32(m: Any) -> None:
+    PRECISION[0] = th.float32
+    m.policy.to(th.float32)
+
+
+def clip_predictions(m: Any) -> None:
+    predict = type(m.policy).predict
+    m.policy.predict = lambda *args, **kwargs: (predict(m.policy, *args, **kwargs)[0].clip(-0.1, 0.1), None)
+
+
+def network(of: str, place: str) -> Callable[[Any], Any]:
+    def find(m: Any) -> Any:
+        found = getattr(m, of)
+        return getattr(found, "mu" if "actor" in of else "qf0") if place == "layers" else found
+
+    return find
+
+
+CHANGES: dict[str, Callable[[Any], object]] = {
+    "nothing": lambda m: None,
+    "a layer of the actor frozen": lambda m: freeze(m.actor.mu[0]),
+    "a layer of the critic frozen": lambda m: freeze(m.critic.qf0[2]),
+    "one bias frozen": lambda m: m.critic.qf0[0].bias.requires_grad_(False),
+    "the actor frozen": lambda m: freeze(m.actor),
+    "the critic frozen": lambda m: freeze(m.critic),
+    "all frozen": lambda m: freeze(m.actor, m.critic),
+    "frozen and thawed": lambda m: (freeze(m.actor), freeze(m.actor, thaw=True)),
+    "SGD": optimizer("critic", th.optim.SGD, momentum=0.9),
+    "RMSprop": optimizer("actor", th.optim.RMSprop),
+    "AdamW": optimizer("critic", th.optim.AdamW, weight_decay=0.1),
+    "Adam with other betas": optimizer("actor", th.optim.Adam, betas=(0.5, 0.9)),
+    "amsgrad": optimizer("actor", th.optim.Adam, amsgrad=True),
+    "amsgrad on the way": amsgrad_on_the_way,
+    "maximize": optimizer("critic", th.optim.Adam, maximize=True),
+    "Adam anew": optimizer("critic", th.optim.Adam),
+    "two groups": two_groups,
+    "a group added": lambda m: m.actor.optimizer.add_param_group({"params": [nn.Parameter(th.zeros(1))]}),
+    "an optimiser of the last layer only": only_last_layer,
+    "betas of the group": option("betas", (0.3, 0.8)),
+    "epsilon of the group": option("eps", 0.1),
+    "weight decay of the group": option("weight_decay", 0.2),
+    "step of an optimiser": step_of_an_object,
+    "state forgotten": forget_state,
+    "state of one parameter forgotten": forget_one_state,
+    "state loaded": load_state,
+    "steps counted anew": count_anew,
+    "a layer replaced": replace_layer,
+    "a layer and its optimiser replaced": replace_layer_and_optimizer,
+    "a bias of one number replaced": replace_one_number,
+    "a layer widened": widen,
+    "an activation replaced": lambda m: set_activation(m.actor.mu, 1, nn.Tanh()),
+    "an activation nobody knows": lambda m: set_activation(m.actor.mu, 3, nn.Softplus()),
+    "an activation subclassed": lambda m: set_activation(m.critic.qf0, 1, DoubledReLU()),
+    "an activation's class changed": change_class,
+    "activations of the critics": activation_of_critics,
+    "an activation of a target": lambda m: set_activation(m.critic_target.qf0, 1, nn.Tanh()),
+    "the actor's tanh taken away": lambda m: set_activation(m.actor.mu, 5, nn.ReLU()),
+    "a forward assigned": forward_of_an_object,
+    "the actor's forward assigned": forward_of_the_actor,
+    "forward hook": lambda m: m.actor.mu[2].register_forward_hook(halve),
+    "forward hook of the extractor": lambda m: m.critic.features_extractor.register_forward_hook(halve),
+    "forward hook of a target": lambda m: m.critic_target.qf0.register_forward_hook(halve),
+    "forward pre-hook": lambda m: m.critic.qf0[0].register_forward_pre_hook(lambda module, x: (x[0] * 0.5,)),
+    "backward hook": hook_backward,
+    "tensor hook": hook_tensor,
+    "tensor hook of the critic": hook_critic_tensor,
+    "hook behind the gradient": hook_accumulated,
+    "hook before a step": hook_optimizer_before,
+    "hook behind a step": lambda m: m.actor.optimizer.register_step_post_hook(shrink_after),
+    "hook of all modules": hook_everything,
+    "hook of all optimisers": hook_all_optimizers,
+    "a hook come and gone": hook_and_unhook,
+    "weights written": write,
+    "weights rebound": rebind,
+    "a target rebound": rebind_a_target,
+    "weights loaded": load_weights,
+    "weights from a vector": load_vector,
+    "parameters set": set_parameters,
+    "weights tied to a target's": tie,
+    "a layer pruned": prune_layer,
+    "a layer parametrized": parametrize_layer,
+    "shared with other processes": share,
+    "the policy replaced": replace_policy,
+    "the actor replaced": replace_actor,
+    "the policy's actor replaced": replace_actor_of_policy,
+    "the critic replaced": replace_critic,
+    "predict assigned": clip_predictions,
+    "lr_schedule": attribute("lr_schedule", ConstantSchedule(0.05)),
+    "critic_learning_rate": attribute("critic_learning_rate", 0.05),
+    "critic_weight_decay": attribute("critic_weight_decay", 0.5),
+    "gamma": attribute("gamma", 0.3),
+    "tau": attribute("tau", 0.5),
+    "batch_size": attribute("batch_size", 5),
+    "max_grad_norm": attribute("max_grad_norm", 0.01),
+    "float32": to_float32,
+}
+
+
+class Change(BaseCallback):
+    """Make a change in the middle of ``learn()``.
+
+    :param change: what to do
+    :param at: after how many steps of this training
+    """
+
+    def __init__(self, change: Callable[[Any], object], at: int = 7) -> None:
+        super().__init__()
+        self.change, self.at = change, at
+
+    def _on_step(self) -> bool:
+        if self.n_calls == self.at:
+            self.change(self.model)
+        return True
+
+
+def between_learns(m: Any, change: Callable[[Any], object]) -> None:
+    m.learn(16)
+    change(m)
+    m.learn(12, reset_num_timesteps=False)
+
+
+def in_a_callback(m: Any, change: Callable[[Any], object]) -> None:
+    m.learn(14).learn(16, callback=Change(change), reset_num_timesteps=False)
+
+
+def between_trainings(m: Any, change: Callable[[Any], object]) -> None:
+    m.learn(16)
+    change(m)
+    for _ in range(8):
+        m.train(1, m.batch_size)
+
+
+PLACES = {place.__name__: place for place in (between_learns, in_a_callback, between_trainings)}
+
+
+def everything(m: Any) -> list[th.Tensor]:
+    tensors = [*m.policy.state_dict().values()]
+    for network_ in (m.actor, m.critic):
+        states = network_.optimizer.state_dict()["state"].values()
+        tensors += [value for state in states for value in state.values() if isinstance(value, th.Tensor)]
+    buffer = m.replay_buffer
+    return [*tensors, *map(th.from_numpy, (buffer.observations[: buffer.pos], buffer.actions[: buffer.pos]))]
+
+
+def trained(update: Any, place: str, change: str) -> list[th.Tensor]:
+    PRECISION[0] = th.float64
+    m = model(update)
+    PLACES[place](m, CHANGES[change])
+    while ENDS:
+        ENDS.pop()()
+    return [tensor.detach().clone() for tensor in everything(m)]
+
+
+@cache
+def by_autograd(place: str, change: str) -> list[th.Tensor]:
+    return trained("autograd", place, change)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("update", WAYS)
+def test_it_ends_where_autograd_ends(update: str, place: str, change: str) -> None:
+    tolerance = 1e-4 if change == "float32" else 1e-9
+    ours = trained(update, place, change)
+    for a, b in zip(ours, by_autograd(place, change), strict=True):
+        th.testing.assert_close(a, b, rtol=tolerance, atol=tolerance, check_dtype=False)
+
+
+@pytest.mark.parametrize("change", [name for name in CHANGES if name not in ("nothing", "frozen and thawed")])
+def test_the_changes_are_changes(change: str) -> None:
+    """Else the comparison would pass whatever happens."""
+    if change in ("a hook come and gone", "shared with other processes", "a bias of one number replaced", "float32"):
+        pytest.skip("changes how it is computed, not what")
+    if change in ("weights tied to a target's", "a group added"):
+        pytest.skip("changes what is stepped")
+    before, after = by_autograd("between_trainings", "nothing"), by_autograd("between_trainings", change)
+    if change == "predict assigned":
+        before, after = by_autograd("between_learns", "nothing"), by_autograd("between_learns", change)
+    same = [a.shape == b.shape and th.allclose(a, b, rtol=1e-6) for a, b in zip(before, after, strict=False)]
+    assert not all(same)
