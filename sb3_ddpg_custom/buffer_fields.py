@@ -86,7 +86,7 @@ def checked(name: str, values: ArrayLike, view: NDArray[Any]) -> NDArray[Any]:
         wanted = ", ".join(["rows", *map(str, view.shape[1:])])
         raise ValueError(f"{name} must have shape ({wanted}), got {array.shape}")
     if view.dtype == np.bool_:
-        return np.not_equal(array, 0)
+        return array.astype(np.bool_)
     if not np.can_cast(array.dtype, view.dtype, "same_kind"):
         raise ValueError(f"{name} holds {view.dtype}, got {array.dtype}")
     return array

@@ -47,7 +47,7 @@ def overridden(instance: object, base: type, harmless: Iterable[str] = ()) -> st
     kind = type(instance)
     if base not in kind.__mro__:
         return kind.__name__
-    by_class = _overridden_by_class(kind, base) - frozenset(harmless)
+    by_class: frozenset[str] = _overridden_by_class(kind, base) - frozenset(harmless)  # type: ignore[arg-type]
     if by_class:
         return min(by_class)
     for name in getattr(instance, "__dict__", ()):
@@ -57,7 +57,7 @@ def overridden(instance: object, base: type, harmless: Iterable[str] = ()) -> st
 
 
 @lru_cache(maxsize=256)
-def _overridden_by_class(kind: Any, base: Any) -> frozenset[str]:
+def _overridden_by_class(kind: type, base: type) -> frozenset[str]:
     between = kind.__mro__[: kind.__mro__.index(base)]
     names = {name for one in between for name in vars(one) if hasattr(base, name)}
     return frozenset(names - _OF_EVERY_CLASS)
@@ -96,9 +96,7 @@ def overridden_for_acting(policy: Any) -> str | None:
 
     :param policy: a ``TD3Policy``
     """
-    return overridden(policy, TD3Policy, _BUILDING | {"set_training_mode"}) or overridden(
-        policy.actor, Actor, _BUILDING
-    )
+    return overridden(policy, TD3Policy, _BUILDING) or overridden(policy.actor, Actor, _BUILDING)
 
 
 def overrides_modes(policy: object) -> bool:

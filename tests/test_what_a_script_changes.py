@@ -5,12 +5,13 @@ places: between two ``learn()``, by a callback in the middle of one, and between
 """
 
 import copy
-import logging
+import pickle
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 import torch as th
@@ -36,16 +37,12 @@ def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     as_sb3 = policies.preprocess_obs
 
     def preprocess(*args: Any, **kwargs: Any) -> Any:
-        return as_sb3(*args, **kwargs).to(PRECISION[0])
+        return as_sb3(*args, **kwargs).double()
 
     monkeypatch.setattr(policies, "preprocess_obs", preprocess)
-    PRECISION[0] = th.float64
     yield
     while ENDS:
         ENDS.pop()()
-
-
-PRECISION = [th.float64]
 
 
 def model(update: Any, **kwargs: Any) -> Any:
@@ -140,7 +137,9 @@ def forward_of_an_object(m: Any) -> None:
 
 
 def forward_of_the_actor(m: Any) -> None:
-    m.actor.forward = lambda observations: 0.5 * m.actor.mu(m.actor.extract_features(observations, m.actor.features_extractor))
+    m.actor.forward = lambda observations: (
+        0.5 * m.actor.mu(m.actor.extract_features(observations, m.actor.features_extractor))
+    )
 
 
 def halve(module: Any, arguments: Any, output: Any) -> Any:
@@ -148,7 +147,9 @@ def halve(module: Any, arguments: Any, output: Any) -> Any:
 
 
 def hook_backward(m: Any) -> None:
-    m.critic.qf0[0].register_full_backward_hook(lambda module, into, out: tuple(g if g is None else g * 0.5 for g in into))
+    m.critic.qf0[2].register_full_backward_hook(
+        lambda module, into, out: tuple(g if g is None else g * 0.5 for g in into)
+    )
 
 
 def hook_tensor(m: Any) -> None:
@@ -289,11 +290,13 @@ def set_parameters(m: Any) -> None:
 
 
 def prune_layer(m: Any) -> None:
-    prune.l1_unstructured(m.critic.qf0[2], "weight", amount=0.5)
+    for network in (m.critic, m.critic_target):
+        prune.l1_unstructured(network.qf0[2], "weight", amount=0.5)
 
 
 def parametrize_layer(m: Any) -> None:
-    weight_norm(m.actor.mu[2])
+    for network in (m.actor, m.actor_target):
+        weight_norm(network.mu[2])
     m.actor.optimizer = adam(m.actor)
 
 
@@ -305,22 +308,9 @@ def attribute(name: str, value: Any) -> Callable[[Any], None]:
     return lambda m: setattr(m, name, value)
 
 
-def to_float32(m: Any) -> None:
-    PRECISION[0] = th.float32
-    m.policy.to(th.float32)
-
-
 def clip_predictions(m: Any) -> None:
     predict = type(m.policy).predict
     m.policy.predict = lambda *args, **kwargs: (predict(m.policy, *args, **kwargs)[0].clip(-0.1, 0.1), None)
-
-
-def network(of: str, place: str) -> Callable[[Any], Any]:
-    def find(m: Any) -> Any:
-        found = getattr(m, of)
-        return getattr(found, "mu" if "actor" in of else "qf0") if place == "layers" else found
-
-    return find
 
 
 CHANGES: dict[str, Callable[[Any], object]] = {
@@ -399,7 +389,6 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "tau": attribute("tau", 0.5),
     "batch_size": attribute("batch_size", 5),
     "max_grad_norm": attribute("max_grad_norm", 0.01),
-    "float32": to_float32,
 }
 
 
@@ -442,15 +431,14 @@ PLACES = {place.__name__: place for place in (between_learns, in_a_callback, bet
 
 def everything(m: Any) -> list[th.Tensor]:
     tensors = [*m.policy.state_dict().values()]
-    for network_ in (m.actor, m.critic):
-        states = network_.optimizer.state_dict()["state"].values()
+    for network in (m.actor, m.critic):
+        states = network.optimizer.state_dict()["state"].values()
         tensors += [value for state in states for value in state.values() if isinstance(value, th.Tensor)]
     buffer = m.replay_buffer
     return [*tensors, *map(th.from_numpy, (buffer.observations[: buffer.pos], buffer.actions[: buffer.pos]))]
 
 
 def trained(update: Any, place: str, change: str) -> list[th.Tensor]:
-    PRECISION[0] = th.float64
     m = model(update)
     PLACES[place](m, CHANGES[change])
     while ENDS:
@@ -467,16 +455,15 @@ def by_autograd(place: str, change: str) -> list[th.Tensor]:
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("update", WAYS)
 def test_it_ends_where_autograd_ends(update: str, place: str, change: str) -> None:
-    tolerance = 1e-4 if change == "float32" else 1e-9
     ours = trained(update, place, change)
     for a, b in zip(ours, by_autograd(place, change), strict=True):
-        th.testing.assert_close(a, b, rtol=tolerance, atol=tolerance, check_dtype=False)
+        th.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("change", [name for name in CHANGES if name not in ("nothing", "frozen and thawed")])
 def test_the_changes_are_changes(change: str) -> None:
     """Else the comparison would pass whatever happens."""
-    if change in ("a hook come and gone", "shared with other processes", "a bias of one number replaced", "float32"):
+    if change in ("a hook come and gone", "shared with other processes", "a bias of one number replaced"):
         pytest.skip("changes how it is computed, not what")
     if change in ("weights tied to a target's", "a group added"):
         pytest.skip("changes what is stepped")
@@ -485,3 +472,110 @@ def test_the_changes_are_changes(change: str) -> None:
         before, after = by_autograd("between_learns", "nothing"), by_autograd("between_learns", change)
     same = [a.shape == b.shape and th.allclose(a, b, rtol=1e-6) for a, b in zip(before, after, strict=False)]
     assert not all(same)
+
+
+def ways(m: Any, *changes: Callable[[Any], object]) -> list[str]:
+    m.learn(16)
+    seen = [m._update.name]
+    for change in changes:
+        change(m)
+        m.train(2, 8)
+        seen.append(m._update.name)
+    return seen
+
+
+@pytest.mark.skipif(not find_spec("numba"), reason="Numba")
+def test_it_comes_back_with_one_line_for_each_way(caplog: Any) -> None:
+    m = model("auto")
+    change = CHANGES["the actor frozen"], lambda m: freeze(m.actor, thaw=True)
+    assert ways(m, *change, *change) == ["compiled", "autograd", "compiled", "autograd", "compiled"]
+    assert [record.getMessage() for record in caplog.records if "updates go on" in record.getMessage()] == [
+        "updates go on through autograd: some of its parameters are frozen",
+        "updates go on compiled: what stood against it is gone",
+    ]
+
+
+@pytest.mark.skipif(not find_spec("numba"), reason="Numba")
+def test_the_next_quick_way_is_taken_where_one_is_left() -> None:
+    m = model("compiled")
+    assert ways(m, activation_of_critics, lambda m: m.actor.mu.register_forward_hook(halve)) == [
+        *("compiled", "analytic", "autograd"),
+    ]
+
+
+def test_what_was_asked_for_later_is_done_too() -> None:
+    m = model("auto").learn(12)
+    m.update = "autograd"
+    m.train(1, 8)
+    assert type(m._update) is AutogradUpdate
+    m.update = "analytic"
+    m.train(1, 8)
+    assert type(m._update) is AnalyticUpdate
+    m.update = "quick"
+    with pytest.raises(ValueError, match="update='quick' does not exist"):
+        m.train(1, 8)
+
+
+@pytest.mark.parametrize("update", WAYS)
+@pytest.mark.parametrize("change", ["Adam anew", "weights loaded", "a hook come and gone", "tau", "nothing"])
+def test_a_harmless_change_costs_no_speed(update: str, change: str) -> None:
+    m = model(update).learn(12)
+    kind = type(m._update)
+    CHANGES[change](m)
+    m.train(1, 8)
+    assert type(m._update) is kind in (AnalyticUpdate, CompiledUpdate)
+
+
+@pytest.mark.parametrize("update", WAYS)
+@pytest.mark.parametrize("max_grad_norm", [None, 0.01])
+def test_gradients_can_be_looked_at(update: str, max_grad_norm: float | None) -> None:
+    quick, reference = (model(way, max_grad_norm=max_grad_norm).learn(20) for way in (update, "autograd"))
+    for name in ("actor", "critic"):
+        for a, b in zip(getattr(quick, name).parameters(), getattr(reference, name).parameters(), strict=True):
+            th.testing.assert_close(a.grad, b.grad, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("update", WAYS)
+def test_memory_that_a_script_holds_goes_on_being_the_policys(update: str) -> None:
+    m = model(update).learn(1)
+    held = m.actor.mu[0].weight.detach()
+    m.learn(14)
+    freeze(m.critic)
+    m.learn(2, reset_num_timesteps=False)
+    freeze(m.critic, thaw=True)
+    m.learn(2, reset_num_timesteps=False)
+    assert th.equal(held, m.actor.mu[0].weight)
+
+
+class Copier(BaseCallback):
+    def _on_step(self) -> bool:
+        if self.n_calls == 14:
+            self.copied = copy.deepcopy(self.model.policy)
+            self.pickled = pickle.loads(pickle.dumps(self.model.policy))
+        return True
+
+
+@pytest.mark.parametrize("update", ["auto", "analytic", "autograd"])
+def test_copies_live_on(update: str) -> None:
+    m, copier = model(update), Copier()
+    m.learn(15, callback=copier)
+    for policy in (copier.copied, copier.pickled, pickle.loads(cloudpickle.dumps(m.policy))):
+        policy.set_training_mode(True)
+        assert policy.actor.mu[0].training
+        policy.predict(np.zeros((1, 3), np.float32))
+        assert not policy.actor.mu[0].training
+
+
+@pytest.mark.parametrize("copier", [copy.deepcopy, lambda m: pickle.loads(cloudpickle.dumps(m))])
+@pytest.mark.parametrize("update", ["auto", "analytic", "autograd"])
+def test_a_copied_model_trains_on(update: str, copier: Any) -> None:
+    m = model(update).learn(20)
+    copied = copier(m)
+    for one in (m, copied):
+        np.random.seed(3)
+        one.train(3, 8)
+    for a, b in zip(everything(m), everything(copied), strict=True):
+        th.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+    assert not th.equal(m.actor.mu[0].weight, model(update).actor.mu[0].weight)
+    copied.learn(4, reset_num_timesteps=False)
+    assert not th.equal(m.actor.mu[0].weight, copied.actor.mu[0].weight)

@@ -64,13 +64,14 @@ class AutogradUpdate:
                 next_actions = self._next_actions(batch)
                 next_q_values = policy.critic_target(batch.next_observations, next_actions)
             # DDPG has one critic; with several (policy_kwargs n_critics) the most cautious one counts, as in SB3.
-            next_q = th.cat(next_q_values, dim=1).min(dim=1, keepdim=True).values.to(batch.rewards.dtype)
-            targets = td_target(
-                batch.rewards, batch.dones, next_q, gamma if batch.discounts is None else batch.discounts
-            )
+            next_q = th.cat(next_q_values, dim=1).min(dim=1, keepdim=True).values
+            # Losses are computed in float32 at least: networks may be in bfloat16 or in float64.
+            kind = th.promote_types(next_q.dtype, batch.rewards.dtype)
+            discounts = gamma if batch.discounts is None else batch.discounts.to(kind)
+            targets = td_target(batch.rewards.to(kind), batch.dones.to(kind), next_q.to(kind), discounts)
         with self._products():
             q_values = policy.critic(batch.observations, batch.actions)
-        q_values = [q.to(targets.dtype) for q in q_values]
+        q_values = [q.to(kind) for q in q_values]
         weights = importance_weights(batch)
         loss = reduce(th.add, [critic_loss(q, targets, weights) for q in q_values])
         policy.critic.optimizer.zero_grad()
@@ -94,7 +95,7 @@ class AutogradUpdate:
         with self._products():
             actions = policy.actor(batch.observations)
             q_values = policy.critic.q1_forward(batch.observations, actions)  # type: ignore[arg-type]  # SB3 means dicts too
-        q_values = q_values.to(batch.rewards.dtype)
+        q_values = q_values.to(th.promote_types(q_values.dtype, batch.rewards.dtype))
         policy.actor.optimizer.zero_grad()
         parameters = [parameter for parameter in policy.actor.parameters() if parameter.requires_grad]
         if parameters and actions.requires_grad:  # not where the whole actor is frozen
