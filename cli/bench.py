@@ -48,6 +48,7 @@ def bench_command(
     from sb3_ddpg_custom.cli.bench_cases import CASES, check_cases, how_to_get, is_available
     from sb3_ddpg_custom.cli.bench_report import BenchProgress, print_table
     from sb3_ddpg_custom.cli.benchmark import measure
+    from sb3_ddpg_custom.cli.blas import remarks_on_blas
     from sb3_ddpg_custom.cli.model import remarks_on_precision
     from sb3_ddpg_custom.cli.threads import check_threads
 
@@ -57,8 +58,8 @@ def bench_command(
     if not cases:
         for name in CASES.keys() - chosen:
             console.print(f"left out: {how_to_get(name)}", markup=False, soft_wrap=True)
-    for remark in remarks_on_precision(precision, th.device("cpu")):
-        console.print(remark)
+    for remark in [*remarks_on_precision(precision, th.device("cpu")), *remarks_on_blas()]:
+        console.print(remark, soft_wrap=True)
     with BenchProgress(console) as progress:
         result = measure(
             cases=chosen,

@@ -15,6 +15,7 @@ from stable_baselines3.common.utils import safe_mean
 
 from sb3_ddpg_custom.checkpoint import Checkpoint, replacing, save_checkpoint
 from sb3_ddpg_custom.checkpoint.normalization import restore
+from sb3_ddpg_custom.cli.blas import remarks_on_blas
 from sb3_ddpg_custom.cli.callbacks import (
     Evaluation,
     SignalReceivedError,
@@ -145,8 +146,8 @@ def run(plan: Plan, console: Console) -> TrainResult:
         pages = TensorBoardPages(_hyperparameters(plan))
         callbacks = [StopOnSignal(signals), evaluation, pages, progress, *extra_callbacks]
         console.print(f"{env_id}: {settings.n_timesteps:,} steps, seed {plan.seed}, in {plan.folder}")
-        for remark in remarks_on_precision(settings.precision, model.device):
-            console.print(remark)
+        for remark in [*remarks_on_precision(settings.precision, model.device), *remarks_on_blas()]:
+            console.print(remark, soft_wrap=True)
         started = time.monotonic()
         with signals.caught():
             try:

@@ -525,6 +525,7 @@ class DDPG(OffPolicyAlgorithm):
                     "build the model without replay_buffer_class"
                 )
             self.replay_buffer = load_replay_buffer(path, own)
+            self.replay_buffer.device = self.device
             return
         if kind == "unknown":
             raise ValueError(f"{path} is no replay buffer: save_replay_buffer writes what can be loaded here")

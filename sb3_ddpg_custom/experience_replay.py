@@ -20,7 +20,7 @@ class ExperienceReplay:
     >>> replay.size()
     2
     >>> s, a, r, t, s2 = replay.sample_batch(64)
-    >>> sorted(r)
+    >>> sorted(r.tolist())
     [-2.0, -1.0]
 
     :param buffer_size: number of transitions kept; the oldest gives way to the newest

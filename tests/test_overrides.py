@@ -235,5 +235,5 @@ def test_priorities_and_a_draw_of_ones_own_do_not_go_together_with_several_envs(
     buffer = Shifted(20, box, box, n_envs=2, priority_exponent=0.6)
     zeros = np.zeros((2, 1))
     buffer.add(zeros, zeros, zeros, np.zeros(2), np.zeros(2, bool), [{}, {}])
-    with pytest.raises(ValueError, match="Shifted._get_samples draws each transition's env itself"):
+    with pytest.raises(ValueError, match=r"Shifted\._get_samples draws each transition's env itself"):
         buffer.sample(4)

@@ -37,7 +37,7 @@ class StatsMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
     >>> _ = env.reset(seed=0)
     >>> for _ in range(5):
     ...     _ = env.step(env.action_space.sample())
-    >>> env.annotate_episode(qmax=-3.5)
+    >>> _ = env.annotate_episode(qmax=-3.5)
     >>> env.close()
     >>> statistics = load_statistics(path)
     >>> statistics["lengths"].tolist(), statistics["qmax"].tolist()
