@@ -10,9 +10,10 @@ from sb3_ddpg_custom.observation_fields import Observations
 
 
 class HasFields(Protocol):
-    """A buffer whose fields are views of shape (rows, n_envs, *shape)."""
+    """A buffer whose fields are views of shape (rows, n_envs, *shape), fewer of them where fewer were assigned."""
 
     views: dict[str, Any]
+    assigned_rows: dict[str, int]
 
     def assign(self, name: str, values: ArrayLike) -> None:
         """Write to a field."""
@@ -32,9 +33,14 @@ class BufferField:
         if buffer is None:
             return self
         try:
-            return buffer.views[self.name]
+            views = buffer.views[self.name]
         except KeyError:
             raise AttributeError(f"this {type(buffer).__name__} has no {self.name}") from None
+        rows = buffer.assigned_rows
+        if rows and isinstance(views, dict):
+            parts = {key: part[: rows.get(f"{self.name}:{key}")] for key, part in views.items()}
+            return DictField(buffer, self.name, parts)
+        return views[: rows.get(self.name)] if rows else views
 
     def __set__(self, buffer: HasFields, values: Any) -> None:
         if isinstance(self.__get__(buffer), dict):

@@ -125,6 +125,8 @@ class ReplayBuffer(TransitionStorage):
         :param done: whether the episode ended, for either reason, (n_envs,)
         :param infos: one per env; ``TimeLimit.truncated`` tells that only the time limit ended the episode
         """
+        if self.assigned_rows:
+            self.assigned_rows.clear()
         if self.pos >= self.buffer_size:  # somebody set it
             self.pos, self.full = 0, True
         row, views = self.pos, self.views

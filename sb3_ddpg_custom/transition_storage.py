@@ -24,7 +24,7 @@ SelfStorage = TypeVar("SelfStorage", bound="TransitionStorage")
 
 # Rebuilt or saved as Stored; a plain copy would copy the views too, and rows that nothing was written to.
 _STORAGE = {
-    *("views", "records", "final_observations", "priorities", "_batch_memory", "_gathered"),
+    *("views", "assigned_rows", "records", "final_observations", "priorities", "_batch_memory", "_gathered"),
     *("_mirror", "_may_mirror", "_steps_to_send"),
 }
 
@@ -107,6 +107,7 @@ class TransitionStorage(SB3ReplayBuffer):
             for name, field in self.records.fields.items()
         }
         self.views: dict[str, Any] = dict(views)
+        self.assigned_rows: dict[str, int] = {}
         for name in ("observations",) if self.optimize_memory_usage else ("observations", "next_observations"):
             self.views[name] = as_field(self, name, part(views, name))
         # What add() needs at every step; most of its time is Python's, so little may stand in the way of its writes.
@@ -131,14 +132,18 @@ class TransitionStorage(SB3ReplayBuffer):
         if len(array) > self.buffer_size:
             self._grow(len(array))
         self.views[name][: len(array)] = array
+        # Until all is in place, each attribute shows what was assigned to it, as in SB3.
+        self.assigned_rows[name] = len(array)
         self._steps_to_send = self.buffer_size
 
     def _grow(self, rows: int) -> None:
         old = self.records.rows
+        assigned = {name: self.assigned_rows.get(name, self.buffer_size) for name in self.records.fields}
         self.records = Records(rows * self.n_envs, self.records.fields)
         self.records.rows[: len(old)] = old
         self.buffer_size, self._mirror = rows, None
         self._view_records()
+        self.assigned_rows = assigned
 
     @property
     def nbytes(self) -> int:

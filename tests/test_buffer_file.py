@@ -173,6 +173,7 @@ def test_a_damaged_file_is_refused_and_the_old_buffer_stays(tmp_path: Path) -> N
         "nan": rewrite(file, priorities=np.full(60, np.nan).tobytes()).getvalue(),
         "no json": rewrite(file, header=b"{").getvalue(),
         "pos": rewrite(file, header=json.dumps({**header, "pos": 100}).encode()).getvalue(),
+        "row_bytes": rewrite(file, header=json.dumps({**header, "row_bytes": 8}).encode()).getvalue(),
         "version": rewrite(file, header=json.dumps({**header, "version": 2}).encode()).getvalue(),
         "another zip": rewrite(file, header=b"[]").getvalue(),
         "no header": rewrite(file, header=None).getvalue(),

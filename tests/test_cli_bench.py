@@ -50,6 +50,12 @@ with open(log, "a") as asked:
 """
 
 
+@pytest.fixture(autouse=True)
+def a_processor_that_is_used_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said of OpenBLAS differs from machine to machine."""
+    monkeypatch.setattr("sb3_ddpg_custom.cli.blas.remarks_on_blas", lambda: [])
+
+
 @pytest.fixture
 def script(tmp_path: Path) -> Callable[[str], list[str]]:
     """Write a worker's program; gives its command line."""

@@ -16,6 +16,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack, VecMonitor, VecNormalize
+from stable_baselines3.td3.policies import MlpPolicy
 
 from sb3_ddpg_custom import DDPG
 
@@ -75,6 +76,26 @@ class NormedExtractor(FlattenExtractor):
 
     def forward(self, observations: th.Tensor) -> th.Tensor:
         return self.norm(super().forward(observations))  # type: ignore[no-any-return]
+
+
+class ExtractorWithDropout(FlattenExtractor):
+    """Draws from torch's generator, which SB3's DDPG moves on with a target noise that it multiplies by 0."""
+
+    def __init__(self, observation_space: spaces.Box) -> None:
+        super().__init__(observation_space)
+        self.dropout = th.nn.Dropout(0.3)
+
+    def forward(self, observations: th.Tensor) -> th.Tensor:
+        return self.dropout(super().forward(observations))  # type: ignore[no-any-return]
+
+
+class Unsquashed(MlpPolicy):
+    """Its actor's output may leave [-1, 1], to which SB3 clips the target's actions."""
+
+    def make_actor(self, features_extractor: Any = None) -> Any:
+        actor = super().make_actor(features_extractor)
+        actor.mu[-1] = th.nn.Softplus()
+        return actor
 
 
 def pendulum(n_envs: int = 1, **kwargs: Any) -> Any:
@@ -154,6 +175,13 @@ CASES: dict[str, Any] = {
         {"batch_size": 8, "policy_kwargs": {"share_features_extractor": True, "net_arch": [8]}},
         80,
     ),
+    "dropout": lambda: (
+        "MlpPolicy",
+        pendulum(),
+        {"policy_kwargs": {"features_extractor_class": ExtractorWithDropout, "net_arch": [16]}},
+        300,
+    ),
+    "an actor without tanh": lambda: (Unsquashed, pendulum(), {"policy_kwargs": {"net_arch": [16]}}, 300),
     "batch norm": lambda: (
         "MlpPolicy",
         pendulum(),

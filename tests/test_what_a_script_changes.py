@@ -17,6 +17,7 @@ import pytest
 import torch as th
 from stable_baselines3.common import policies
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.utils import ConstantSchedule
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
@@ -24,7 +25,7 @@ from torch.nn.utils import prune, vector_to_parameters
 from torch.nn.utils.parametrizations import weight_norm
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from sb3_ddpg_custom import DDPG
+from sb3_ddpg_custom import DDPG, ParameterNoise
 from sb3_ddpg_custom.updates import AnalyticUpdate, AutogradUpdate, CompiledUpdate
 
 WAYS = ["auto", "analytic", pytest.param("compiled", marks=pytest.mark.skipif(not find_spec("numba"), reason="Numba"))]
@@ -34,10 +35,9 @@ ENDS: list[Callable[[], object]] = []  # what undoes a change that outlives its 
 @pytest.fixture(autouse=True)
 def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """SB3 casts observations to float32, which networks in float64 do not take."""
-    as_sb3 = policies.preprocess_obs
 
     def preprocess(*args: Any, **kwargs: Any) -> Any:
-        return as_sb3(*args, **kwargs).double()
+        return preprocess_obs(*args, **kwargs).double()  # type: ignore[union-attr]
 
     monkeypatch.setattr(policies, "preprocess_obs", preprocess)
     yield
@@ -56,8 +56,8 @@ def adam(network: Any, **options: Any) -> th.optim.Optimizer:
     return th.optim.Adam(network.parameters(), lr=1e-3, **options)
 
 
-def linear(*widths: int) -> nn.Linear:
-    layer = nn.Linear(*widths).double()
+def linear(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs).double()
     with th.no_grad():
         for number, parameter in enumerate(layer.parameters()):
             flat = th.linspace(-0.5, 0.4, parameter.numel(), dtype=th.float64) + 0.01 * number
@@ -291,7 +291,7 @@ def set_parameters(m: Any) -> None:
 
 def prune_layer(m: Any) -> None:
     for network in (m.critic, m.critic_target):
-        prune.l1_unstructured(network.qf0[2], "weight", amount=0.5)
+        prune.l1_unstructured(network.qf0[2], "weight", amount=0.5)  # type: ignore[no-untyped-call]
 
 
 def parametrize_layer(m: Any) -> None:
@@ -321,7 +321,7 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "the actor frozen": lambda m: freeze(m.actor),
     "the critic frozen": lambda m: freeze(m.critic),
     "all frozen": lambda m: freeze(m.actor, m.critic),
-    "frozen and thawed": lambda m: (freeze(m.actor), freeze(m.actor, thaw=True)),
+    "frozen and thawed": lambda m: m.actor.requires_grad_(False).requires_grad_(True),
     "SGD": optimizer("critic", th.optim.SGD, momentum=0.9),
     "RMSprop": optimizer("actor", th.optim.RMSprop),
     "AdamW": optimizer("critic", th.optim.AdamW, weight_decay=0.1),
@@ -438,8 +438,8 @@ def everything(m: Any) -> list[th.Tensor]:
     return [*tensors, *map(th.from_numpy, (buffer.observations[: buffer.pos], buffer.actions[: buffer.pos]))]
 
 
-def trained(update: Any, place: str, change: str) -> list[th.Tensor]:
-    m = model(update)
+def trained(update: Any, place: str, change: str, **kwargs: Any) -> list[th.Tensor]:
+    m = model(update, **kwargs)
     PLACES[place](m, CHANGES[change])
     while ENDS:
         ENDS.pop()()
@@ -458,6 +458,46 @@ def test_it_ends_where_autograd_ends(update: str, place: str, change: str) -> No
     ours = trained(update, place, change)
     for a, b in zip(ours, by_autograd(place, change), strict=True):
         th.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+OF_THE_ACTOR = [
+    *(
+        "nothing",
+        "the actor frozen",
+        "one bias frozen",
+        "a layer replaced",
+        "a layer widened",
+        "an activation replaced",
+    ),
+    *(
+        "an activation's class changed",
+        "a forward assigned",
+        "the actor's forward assigned",
+        "forward hook",
+        "weights written",
+    ),
+    *("weights rebound", "a layer parametrized", "the policy replaced", "the actor replaced", "predict assigned"),
+]
+
+
+@pytest.mark.parametrize("change", OF_THE_ACTOR)
+@pytest.mark.parametrize("place", ["between_learns", "in_a_callback"])
+def test_parameter_noise_acts_with_the_actor_as_it_is(place: str, change: str) -> None:
+    quick, reference = (
+        trained(update, place, change, parameter_noise=ParameterNoise(0.2, adapt_every_steps=5))
+        for update in ("auto", "autograd")
+    )
+    for a, b in zip(quick, reference, strict=True):
+        th.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+    plain = trained("autograd", place, change)
+    assert not th.allclose(plain[-1], quick[-1])  # other actions were played
+
+
+def test_noise_is_drawn_anew_for_an_actor_of_another_build() -> None:
+    m = model("auto", parameter_noise=ParameterNoise(0.2)).learn(12)
+    widen(m)
+    m.learn(20, callback=Change(widen), reset_num_timesteps=False)
+    assert m._perturbed_actor._acting._weights["mu.0.weight"].shape == (1, 9, 3)
 
 
 @pytest.mark.parametrize("change", [name for name in CHANGES if name not in ("nothing", "frozen and thawed")])
@@ -507,10 +547,10 @@ def test_what_was_asked_for_later_is_done_too() -> None:
     m = model("auto").learn(12)
     m.update = "autograd"
     m.train(1, 8)
-    assert type(m._update) is AutogradUpdate
+    assert isinstance(m._update, AutogradUpdate)
     m.update = "analytic"
     m.train(1, 8)
-    assert type(m._update) is AnalyticUpdate
+    assert isinstance(m._update, AnalyticUpdate)
     m.update = "quick"
     with pytest.raises(ValueError, match="update='quick' does not exist"):
         m.train(1, 8)
@@ -550,8 +590,8 @@ def test_memory_that_a_script_holds_goes_on_being_the_policys(update: str) -> No
 class Copier(BaseCallback):
     def _on_step(self) -> bool:
         if self.n_calls == 14:
-            self.copied = copy.deepcopy(self.model.policy)
-            self.pickled = pickle.loads(pickle.dumps(self.model.policy))
+            self.copied: Any = copy.deepcopy(self.model.policy)
+            self.pickled: Any = pickle.loads(pickle.dumps(self.model.policy))
         return True
 
 

@@ -9,7 +9,7 @@ import torch as th
 from stable_baselines3.common.utils import get_parameters_by_name, polyak_update
 from stable_baselines3.td3.policies import TD3Policy
 
-from sb3_ddpg_custom.losses import action_gradients, actor_loss, critic_loss, td_target
+from sb3_ddpg_custom.losses import actor_loss, critic_loss, td_target
 from sb3_ddpg_custom.updates.interface import Batch, UpdateResult, UpdateStatistics, importance_weights
 from sb3_ddpg_custom.updates.products import Precision
 
@@ -98,14 +98,13 @@ class AutogradUpdate:
         q_values = q_values.to(th.promote_types(q_values.dtype, batch.rewards.dtype))
         policy.actor.optimizer.zero_grad()
         parameters = [parameter for parameter in policy.actor.parameters() if parameter.requires_grad]
+        loss = actor_loss(q_values)
         if parameters and actions.requires_grad:  # not where the whole actor is frozen
-            # -Σ ∂μ(s)/∂θ · ∂J/∂a, see losses.deterministic_policy_gradient: optimisers descend. By backward(), which
-            # calls hooks on the parameters; the critic's get nothing.
-            slopes = -action_gradients(q_values, actions)
-            th.autograd.backward(actions, slopes, inputs=parameters)
+            # Σ ∂μ(s)/∂θ · ∂J/∂a, see losses.deterministic_policy_gradient, descended; the critic's parameters get nothing.
+            loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
         grad_norm = self._clip(parameters)
         policy.actor.optimizer.step()
-        return actor_loss(q_values), grad_norm
+        return loss, grad_norm
 
     def _products(self) -> AbstractContextManager[None]:
         """Run networks in the precision that was asked for."""
