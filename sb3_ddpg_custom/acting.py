@@ -16,8 +16,9 @@ from sb3_ddpg_custom.updates import WAKES_THREADS, AnalyticUpdate, CompiledUpdat
 
 Function = Callable[[NDArray[np.floating]], NDArray[np.floating]]
 
+_ZERO = np.zeros((), np.float32)
 _FUNCTIONS: dict[type[nn.Module], Function] = {
-    nn.ReLU: lambda z: np.maximum(z, 0, out=z),
+    nn.ReLU: lambda z: np.maximum(z, _ZERO, out=z),
     nn.Tanh: lambda z: np.tanh(z, out=z),
     nn.SiLU: lambda z: z / (1 + np.exp(-z)),
 }

@@ -51,6 +51,7 @@ class Records:
     def __init__(self, capacity: int, fields: Mapping[str, Field]) -> None:
         self.fields = dict(fields)
         self._rows: NDArray[np.void] = np.zeros(capacity, dtype=record_dtype(fields))
+        self._raw: NDArray[np.void] = self._rows.view(f"V{self.row_bytes}")
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -72,7 +73,7 @@ class Records:
     @property
     def raw(self) -> NDArray[np.void]:
         """All rows as plain bytes, (capacity,): NumPy copies rows whole where it knows no fields in them."""
-        return self._rows.view(f"V{self.row_bytes}")
+        return self._raw
 
     @property
     def rows(self) -> NDArray[np.void]:

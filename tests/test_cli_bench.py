@@ -53,7 +53,7 @@ with open(log, "a") as asked:
 @pytest.fixture(autouse=True)
 def a_processor_that_is_used_well(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is said of OpenBLAS differs from machine to machine."""
-    monkeypatch.setattr("sb3_ddpg_custom.cli.blas.remarks_on_blas", lambda: [])
+    monkeypatch.setattr("sb3_ddpg_custom.cli.blas.remarks_on_blas", list)
 
 
 @pytest.fixture

@@ -101,13 +101,15 @@ class FittingUpdate:
         :raises ValueError: if there is no update or precision of that name
         """
         update, asked = self.current, (name, precision)
+        if not anew and isinstance(update, AnalyticUpdate) and self._is_as_asked(update, policy, asked):
+            return update
         if type(update) not in (CompiledUpdate, AnalyticUpdate, AutogradUpdate):
             return update  # somebody's own
         assert isinstance(update, AnalyticUpdate | AutogradUpdate)  # noqa: S101 (for mypy)
         same = update.policy is policy and asked == self._asked
-        by_hand = update if isinstance(update, AnalyticUpdate) else None
-        if same and not anew and (name == "autograd" if by_hand is None else by_hand.flat.is_known()):
+        if same and name == "autograd":
             return update
+        by_hand = update if isinstance(update, AnalyticUpdate) else None
         _check_names(name, precision)
         way, reason = _first_that_fits(policy, precision, name)
         if not same or way != update.name:
@@ -121,6 +123,9 @@ class FittingUpdate:
         elif by_hand is not None:
             by_hand.renew()
         return self.current
+
+    def _is_as_asked(self, update: AnalyticUpdate, policy: TD3Policy, asked: tuple[str, str]) -> bool:
+        return update.policy is policy and asked == self._asked and update.flat.is_known()
 
     def _say(self, way: UpdateName, reason: str | None) -> None:
         # Once: a script may freeze and thaw a layer a thousand times.

@@ -2,7 +2,6 @@
 
 import logging
 import os
-from contextlib import nullcontext
 from functools import lru_cache
 from importlib import import_module
 from typing import Any, ClassVar
@@ -222,8 +221,12 @@ class _Memory:
             self._constants, self._options = constants, [kernels.AdamOptions(*numbers) for numbers in constants]
         bound = np.inf if max_grad_norm is None else float(max_grad_norm)
         numbers = *self._next_values, self._numbers, self._statistics
-        with _blas().limit(limits=th.get_num_threads(), user_api="blas") if self._is_shared else nullcontext():
-            kernels.update(*self._networks, *numbers, *self._options, bound, float(tau))
+        arguments = *self._networks, *numbers, *self._options, bound, float(tau)
+        if not self._is_shared:
+            kernels.update(*arguments)
+            return
+        with _blas().limit(limits=th.get_num_threads(), user_api="blas"):
+            kernels.update(*arguments)
 
     def result(self) -> UpdateResult:
         """Give what the update saw; the TD errors are valid until the next one."""

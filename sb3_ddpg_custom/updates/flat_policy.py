@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch as th
 from stable_baselines3.td3.policies import TD3Policy
 
 from sb3_ddpg_custom.overrides import overridden_for_acting, overrides_modes
@@ -40,6 +41,8 @@ class FlatPolicy:
         actor = list(policy.actor.modules())
         self._watch = Watch([policy, *modules], self.online.parameters)
         self._actor_watch = Watch([policy, *actor], self.actor_adam.parameters)
+        self._parameters = [*self.online.parameters, *self.targets.parameters]
+        self._addresses = list(map(th.Tensor.data_ptr, self._parameters))
         self._owners = policy.actor.__dict__, policy.critic.__dict__
         self._hooks = hooks_so_far()
         self.may_act = overridden_for_acting(policy) is None
@@ -61,8 +64,7 @@ class FlatPolicy:
         try:
             return (
                 (hooks_so_far() == self._hooks or self._is_free_of_hooks())
-                and self.online.is_current()
-                and self.targets.is_current()
+                and list(map(th.Tensor.data_ptr, self._parameters)) == self._addresses
                 and self._watch.is_same()
                 and self._owners[0].get("optimizer") is actor_adam.optimizer
                 and self._owners[1].get("optimizer") is critic_adam.optimizer
