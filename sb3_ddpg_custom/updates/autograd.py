@@ -100,7 +100,7 @@ class AutogradUpdate:
         parameters = [parameter for parameter in policy.actor.parameters() if parameter.requires_grad]
         loss = actor_loss(q_values)
         if parameters and actions.requires_grad:  # not where the whole actor is frozen
-            # Σ ∂μ(s)/∂θ · ∂J/∂a, see losses.deterministic_policy_gradient, descended; the critic's parameters get nothing.
+            # Σ ∂μ(s)/∂θ · ∂J/∂a, see losses.deterministic_policy_gradient, descended; the critic gets nothing of it.
             loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
         grad_norm = self._clip(parameters)
         policy.actor.optimizer.step()
