@@ -195,7 +195,7 @@ class DDPG(OffPolicyAlgorithm):
         self.last_update: UpdateStatistics | None = None
         self._is_saving = False
         self._curves: EpisodeCurves | None = None
-        self._quick_actor: NumpyActor | None = None
+        self._quick_actor: tuple[object, NumpyActor | None] = (None, None)
         self._fitted_at, self._is_learning, self._rollouts_start_alone = -1, False, False
         self.parameter_noise = copy(parameter_noise)
         self._perturbed_actor: PerturbedActor | None = None
@@ -254,9 +254,11 @@ class DDPG(OffPolicyAlgorithm):
             update = self._fit_update()
         if not isinstance(update, AnalyticUpdate) or _has_own(self, "predict"):
             return None
-        if self._quick_actor is None or self._quick_actor.flat is not update.flat:
-            self._quick_actor = NumpyActor.of(update)
-        return self._quick_actor
+        flat, actor = self._quick_actor
+        if flat is not update.flat:
+            actor = NumpyActor.of(update)
+            self._quick_actor = update.flat, actor
+        return actor
 
     def _quick_policy_kwargs(self) -> dict[str, Any]:
         """Name our Adam where SB3's policies would take torch's; other policies and optimisers are left alone."""
@@ -270,6 +272,10 @@ class DDPG(OffPolicyAlgorithm):
         """The critic's step size as a function of the remaining progress (1 to 0)."""
         separate = self.critic_learning_rate
         return self.lr_schedule if separate is None else FloatSchedule(separate)
+
+    @critic_lr_schedule.setter
+    def critic_lr_schedule(self, schedule: Schedule) -> None:
+        self.critic_learning_rate = schedule
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Update the networks from the replay buffer.
@@ -302,6 +308,8 @@ class DDPG(OffPolicyAlgorithm):
         buffer: Any = self.replay_buffer
         if isinstance(buffer, ReplayBuffer):
             buffer.anneal(self._current_progress_remaining)
+            if self.n_steps > 1:
+                buffer.gamma = self.gamma  # which a script may have changed
             if isinstance(self._update, AnalyticUpdate):  # which copies a batch before it takes the next one
                 return buffer.batches(count, batch_size, self._vec_normalize_env)
         return (buffer.sample(batch_size, env=self._vec_normalize_env) for _ in range(count))
@@ -401,6 +409,9 @@ class DDPG(OffPolicyAlgorithm):
             )
         finally:
             self._is_learning = self._rollouts_start_alone = False
+            update = self._update
+            if isinstance(update, AnalyticUpdate):
+                update.flat.complete_training_mode()
 
     def collect_rollouts(self, *args: Any, **kwargs: Any) -> RolloutReturn:
         """Collect transitions; see SB3's ``OffPolicyAlgorithm.collect_rollouts``."""

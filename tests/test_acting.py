@@ -122,4 +122,5 @@ def test_modes_are_as_sb3_sets_them() -> None:
     m, modes = model(), Modes()
     m.learn(15, callback=modes)
     assert modes.seen == [(False, False, False)] * 15
-    assert m.policy.training
+    for networks, training in (((m.actor, m.critic), True), ((m.actor_target, m.critic_target), False)):
+        assert {module.training for network in networks for module in network.modules()} == {training}

@@ -242,3 +242,19 @@ def test_the_critic_follows_the_models_schedule() -> None:
     m.critic_learning_rate = 0.5
     m.train(1, 16)
     assert [network.optimizer.param_groups[0]["lr"] for network in (m.actor, m.critic)] == [0.25, 0.5]
+
+
+def test_a_discount_that_is_changed_reaches_n_step_returns() -> None:
+    m = model(n_steps=3).learn(40)
+    m.gamma = 0.5
+    m.train(1, 16)
+    assert m.replay_buffer.gamma == 0.5
+    other = model(replay_buffer_kwargs={"n_steps": 3, "gamma": 0.75}).learn(40)
+    assert other.replay_buffer.gamma == 0.75
+
+
+def test_a_schedule_for_the_critic_alone() -> None:
+    m = model().learn(30)
+    m.critic_lr_schedule = lambda progress: 0.125
+    m.train(1, 16)
+    assert [network.optimizer.param_groups[0]["lr"] for network in (m.actor, m.critic)] == [1e-3, 0.125]

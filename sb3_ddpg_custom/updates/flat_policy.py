@@ -43,6 +43,7 @@ class FlatPolicy:
         self._actor_watch = Watch([policy, *actor], self.actor_adam.parameters)
         self._parameters = [*self.online.parameters, *self.targets.parameters]
         self._addresses = list(map(th.Tensor.data_ptr, self._parameters))
+        self._size = len(self.actor_adam.parameters)
         self._owners = policy.actor.__dict__, policy.critic.__dict__
         self._hooks = hooks_so_far()
         self.may_act = overridden_for_acting(policy) is None
@@ -79,7 +80,7 @@ class FlatPolicy:
         try:
             return (
                 (hooks_so_far() == self._hooks or self._is_free_of_hooks())
-                and self.online.is_current()
+                and list(map(th.Tensor.data_ptr, self._parameters[: self._size])) == self._addresses[: self._size]
                 and self._actor_watch.is_same()
             )
         except RuntimeError:
@@ -120,3 +121,8 @@ class FlatPolicy:
             self.policy.__dict__["training"] = self._owners[0]["training"] = self._owners[1]["training"] = mode
         else:
             self.policy.set_training_mode(mode)
+
+    def complete_training_mode(self) -> None:
+        """Walk through the modules once for all that were spared."""
+        if self._spares_walks:
+            self.policy.set_training_mode(self.policy.training)
