@@ -51,6 +51,8 @@ from sb3_ddpg_custom.updates import (
 _NOT_FOR_SB3 = "needs_sb3_ddpg_custom"
 
 _CURVES = [f"train/{name}" for name in UpdateStatistics._fields]
+# What runs between a look at the policy and the next action, where it is this class's own.
+_BETWEEN_LOOKS = ("train", "collect_rollouts", "_sample_action", "_update_learning_rate", "_log_updates", "_batches")
 _NOWHERE_EXCLUDED = dict.fromkeys(_CURVES, ("",))
 
 SelfDDPG = TypeVar("SelfDDPG", bound="DDPG")
@@ -240,7 +242,11 @@ class DDPG(OffPolicyAlgorithm):
     @property
     def _was_just_fitted(self) -> bool:
         """Whether nothing of a script's can have run since the last training looked at the policy."""
-        return self.num_timesteps == self._fitted_at and self._rollouts_start_alone
+        return (
+            self.num_timesteps == self._fitted_at
+            and self._rollouts_start_alone
+            and not any(map(self.__dict__.__contains__, _BETWEEN_LOOKS))
+        )
 
     def _fit_update(self, *, anew: bool = False) -> Update:
         """Take the way to update that fits the policy as it is now."""
@@ -292,6 +298,10 @@ class DDPG(OffPolicyAlgorithm):
         policy = self.policy
         optimizers = (policy.actor.optimizer, policy.critic.optimizer) if by_hand is None else by_hand.optimizers
         self._set_optimizer_options(*optimizers)
+        if _has_own(self, "_update_learning_rate") or (by_hand is not None and not by_hand.flat.spares_walks):
+            # A script's code ran since.
+            update = self._fit_update()
+            by_hand = update if isinstance(update, AnalyticUpdate) else None
         # Read anew each time, as gamma is: a callback may anneal them.
         update.tau, update.max_grad_norm = self.tau, self.max_grad_norm
         step = update if by_hand is None else by_hand.step
@@ -402,7 +412,7 @@ class DDPG(OffPolicyAlgorithm):
         :param progress_bar: show SB3's progress bar
         :return: self
         """
-        self._is_learning = not any(_has_own(self, name) for name in ("train", "collect_rollouts"))
+        self._is_learning = not any(_has_own(self, name) for name in _BETWEEN_LOOKS)
         try:
             return super().learn(
                 total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar
@@ -613,6 +623,11 @@ class DDPG(OffPolicyAlgorithm):
         policy = {name: value for name, value in load_path_or_dict.get("policy", {}).items() if name != _NOT_FOR_SB3}
         known = {**load_path_or_dict, "policy": policy} if policy else load_path_or_dict
         super().set_parameters(known, exact_match, device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy looks for itself.
+        fresh = {"_quick_actor": (None, None), "_is_learning": False, "_rollouts_start_alone": False, "_fitted_at": -1}
+        return {**self.__dict__, **fresh}
 
     def _excluded_save_params(self) -> list[str]:
         parts_of_policy = ["actor", "actor_target", "critic", "critic_target"]

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
-from functools import lru_cache
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -28,12 +28,10 @@ _BYTES_AT_ONCE_ON_DEVICE = 64_000_000
 
 
 # What a shared gather does without, of SB3's and of ours.
-_SAMPLING = frozenset(
-    {
-        *("sample", "_get_samples", "_normalize_obs", "_normalize_reward", "to_torch", "size"),
-        *("_samples", "_tensors", "_draw", "_next_observations"),
-    }
-)
+_SAMPLING = [
+    *("sample", "_get_samples", "_normalize_obs", "_normalize_reward", "to_torch", "size"),
+    *("_samples", "_tensors", "_draw", "_next_observations"),
+]
 
 
 class ReplayBuffer(TransitionStorage):
@@ -257,8 +255,10 @@ class ReplayBuffer(TransitionStorage):
                     yield self._samples(draw, None)
 
     def _samples_as_written_here(self) -> bool:
-        kind = type(self)
-        return (kind is ReplayBuffer or _is_sampled_from_as_here(kind)) and _SAMPLING.isdisjoint(self.__dict__)
+        kind = repeat(type(self))
+        return list(map(getattr, kind, _SAMPLING)) == _AS_WRITTEN and not any(
+            map(self.__dict__.__contains__, _SAMPLING)
+        )
 
     def _memory_for(self, count: int, batch_size: int) -> BatchMemory:
         memory = self._batch_memory
@@ -397,6 +397,4 @@ def _warn_if_memory_is_short(needed_bytes: int) -> None:
         )
 
 
-@lru_cache(maxsize=64)
-def _is_sampled_from_as_here(kind: type[ReplayBuffer]) -> bool:
-    return all(getattr(kind, name) is getattr(ReplayBuffer, name) for name in _SAMPLING)
+_AS_WRITTEN = [getattr(ReplayBuffer, name) for name in _SAMPLING]

@@ -19,13 +19,15 @@ from stable_baselines3.common import policies
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.utils import ConstantSchedule
+from stable_baselines3.td3.policies import Actor
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.utils import prune, vector_to_parameters
 from torch.nn.utils.parametrizations import weight_norm
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from sb3_ddpg_custom import DDPG, ParameterNoise
+from sb3_ddpg_custom import DDPG, ParameterNoise, ReplayBuffer
+from sb3_ddpg_custom.optimizer import Adam
 from sb3_ddpg_custom.updates import AnalyticUpdate, AutogradUpdate, CompiledUpdate
 
 WAYS = ["auto", "analytic", pytest.param("compiled", marks=pytest.mark.skipif(not find_spec("numba"), reason="Numba"))]
@@ -46,8 +48,9 @@ def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def model(update: Any, **kwargs: Any) -> Any:
-    settings = {"learning_starts": 10, "batch_size": 8, "buffer_size": 100, "seed": 0, "device": "cpu", **kwargs}
-    m = DDPG("MlpPolicy", "Pendulum-v1", update=update, policy_kwargs={"net_arch": [8, 6]}, **settings)
+    settings: dict[str, Any] = {"policy_kwargs": {"net_arch": [8, 6]}}
+    settings |= {"learning_starts": 10, "batch_size": 8, "buffer_size": 100, "seed": 0, "device": "cpu", **kwargs}
+    m = DDPG("MlpPolicy", "Pendulum-v1", update=update, **settings)
     m.policy.double()
     return m
 
@@ -254,6 +257,74 @@ def count_anew(m: Any) -> None:
         state["step"] = th.tensor(0.0)
 
 
+def share_moments(m: Any) -> None:
+    for state in m.critic.optimizer.state.values():
+        state["exp_avg"].share_memory_()
+
+
+def share_gradients(m: Any) -> None:
+    for parameter in m.critic.parameters():
+        parameter.grad.share_memory_()
+
+
+def rebind_moments(m: Any) -> None:
+    for state in m.actor.optimizer.state.values():
+        state["exp_avg"].data = th.zeros_like(state["exp_avg"])
+
+
+def replace_a_count(m: Any) -> None:
+    state = m.critic.optimizer.state[m.critic.qf0[0].weight]
+    state["step"] = state["step"].clone()
+
+
+def step_one_layer(m: Any) -> None:
+    for _ in range(3):
+        m.critic.optimizer.zero_grad()
+        m.critic.qf0[0].weight.square().sum().backward()
+        m.critic.optimizer.step()
+
+
+def replace_q_networks(m: Any) -> None:
+    for network in (m.critic, m.critic_target):
+        network.q_networks = [copy.deepcopy(network.qf0)]
+
+
+def replace_method(kind: Any, name: str, method: Any) -> Callable[[Any], None]:
+    def replace(m: Any) -> None:
+        original = kind.__dict__[name]
+        ENDS.append(lambda: setattr(kind, name, original))
+        setattr(kind, name, lambda self, *args, **kwargs: method(original, self, *args, **kwargs))
+
+    return replace
+
+
+def step_twice(original: Any, self: Any) -> None:
+    original(self)
+    original(self)
+
+
+class Wrapped:
+    """An optimiser that is none of torch's, as some packages have."""
+
+    def __init__(self, inner: th.optim.Optimizer) -> None:
+        self.inner, self.param_groups = inner, inner.param_groups
+        self.zero_grad, self.state_dict = inner.zero_grad, inner.state_dict
+
+    def step(self) -> None:
+        self.inner.step()
+        self.inner.step()
+
+
+def halve_rewards(sample: Any, self: Any, *args: Any, **kwargs: Any) -> Any:
+    batch = sample(self, *args, **kwargs)
+    return batch._replace(rewards=batch.rewards / 2)
+
+
+def wrap_optimizer(m: Any) -> None:
+    m.actor.optimizer = Wrapped(m.actor.optimizer)
+    nn.Linear(1, 1).register_forward_hook(halve)
+
+
 def write(m: Any) -> None:
     with th.no_grad():
         m.actor.mu[0].weight.fill_(0.3)
@@ -341,6 +412,19 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "state of one parameter forgotten": forget_one_state,
     "state loaded": load_state,
     "steps counted anew": count_anew,
+    "a count replaced": replace_a_count,
+    "moments shared": share_moments,
+    "gradients shared": share_gradients,
+    "moments rebound": rebind_moments,
+    "one layer stepped by a script": step_one_layer,
+    "an optimiser wrapped": wrap_optimizer,
+    "the list of critics replaced": replace_q_networks,
+    "step of Adam's class": replace_method(Adam, "step", step_twice),
+    "forward of the actor's class": replace_method(
+        Actor, "forward", lambda forward, self, obs: 0.5 * forward(self, obs)
+    ),
+    "forward of torch's class": replace_method(nn.Linear, "forward", lambda forward, self, x: 0.9 * forward(self, x)),
+    "sample of the buffer's class": replace_method(ReplayBuffer, "sample", halve_rewards),
     "a layer replaced": replace_layer,
     "a layer and its optimiser replaced": replace_layer_and_optimizer,
     "a bias of one number replaced": replace_one_number,
@@ -460,6 +544,7 @@ def test_it_ends_where_autograd_ends(update: str, place: str, change: str) -> No
         th.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
+SAME = ("a count replaced", "moments shared", "gradients shared", "the list of critics replaced")
 OF_THE_ACTOR = [
     *(
         "nothing",
@@ -503,7 +588,7 @@ def test_noise_is_drawn_anew_for_an_actor_of_another_build() -> None:
 @pytest.mark.parametrize("change", [name for name in CHANGES if name not in ("nothing", "frozen and thawed")])
 def test_the_changes_are_changes(change: str) -> None:
     """Else the comparison would pass whatever happens."""
-    if change in ("a hook come and gone", "shared with other processes", "a bias of one number replaced"):
+    if change in ("a hook come and gone", "shared with other processes", "a bias of one number replaced", *SAME):
         pytest.skip("changes how it is computed, not what")
     if change in ("weights tied to a target's", "a group added"):
         pytest.skip("changes what is stepped")
@@ -619,3 +704,88 @@ def test_a_copied_model_trains_on(update: str, copier: Any) -> None:
     assert not th.equal(m.actor.mu[0].weight, model(update).actor.mu[0].weight)
     copied.learn(4, reset_num_timesteps=False)
     assert not th.equal(m.actor.mu[0].weight, copied.actor.mu[0].weight)
+
+
+@pytest.mark.parametrize("update", WAYS)
+def test_weights_tied_inside_a_network(update: str) -> None:
+    trained = []
+    for way in (update, "autograd"):
+        m = model("auto", policy_kwargs={"net_arch": [8, 8, 8]})
+        m.update = way
+        for network in (m.actor, m.actor_target):
+            network.mu[4].weight = network.mu[2].weight
+        m.actor.optimizer = adam(m.actor)
+        trained.append(everything(m.learn(20)))
+    for a, b in zip(*trained, strict=True):
+        th.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+def test_a_square_matrix_turned_on_the_spot() -> None:
+    trained = []
+    for way in ("auto", "autograd"):
+        m = model(way, policy_kwargs={"net_arch": [8, 8]}).learn(14)
+        m.actor.mu[2].weight.data = m.actor.mu[2].weight.data.T
+        m.train(3, 8)
+        trained.append(m.actor.mu[2].weight.detach().clone())
+    th.testing.assert_close(*trained, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("change", ["the actor frozen", "SGD", "forward pre-hook", "an activation nobody knows"])
+def test_a_copy_is_taken_of_what_no_quick_way_fits_any_more(change: str) -> None:
+    m = model("auto").learn(14)
+    CHANGES[change](m)
+    copied = copy.deepcopy(m)
+    for one in (m, copied):
+        np.random.seed(1)
+        one.train(2, 8)
+    for a, b in zip(everything(m), everything(copied), strict=True):
+        th.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_a_plain_pickle_holds_a_model() -> None:
+    m = model("analytic").learn(14)
+    pickle.loads(pickle.dumps(m)).learn(14)
+
+
+class Behaviour(DDPG):
+    """Acts with other weights than it trains."""
+
+    other: Any
+
+    def _sample_action(self, *args: Any, **kwargs: Any) -> Any:
+        own, self.policy.actor = self.policy.actor, self.other
+        try:
+            return super()._sample_action(*args, **kwargs)
+        finally:
+            self.policy.actor = own
+
+
+def test_a_subclass_may_act_with_another_actor() -> None:
+    seen: list[Any] = []
+    for update in ("auto", "autograd"):
+        m: Any = Behaviour("MlpPolicy", "Pendulum-v1", update=update, learning_starts=5, seed=0, batch_size=8)
+        m.other = copy.deepcopy(m.policy.double().actor)
+        m.learn(20)
+        seen.append(m.replay_buffer.actions[:20].copy())
+    np.testing.assert_allclose(seen[0], seen[1], atol=1e-5)
+
+
+def test_a_batch_with_gradients_is_taken() -> None:
+    class Curious(ReplayBuffer):
+        def sample(self, *args: Any, **kwargs: Any) -> Any:
+            batch: Any = super().sample(*args, **kwargs)
+            return batch._replace(rewards=batch.rewards.requires_grad_())
+
+    assert model("auto", replay_buffer_class=Curious).learn(20)._n_updates > 0
+
+
+@pytest.mark.parametrize("change", ["amsgrad on the way", "SGD", "a layer of the critic frozen"])
+def test_a_change_before_the_first_update(change: str) -> None:
+    """States of no steps stood in the optimiser already, in the type and with the options of the beginning."""
+    trained = []
+    for way in ("auto", "autograd"):
+        m = model(way)  # made in float32, then moved to float64
+        CHANGES[change](m)
+        trained.append(everything(m.learn(16)))
+    for a, b in zip(*trained, strict=True):
+        th.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)

@@ -114,7 +114,7 @@ class AnalyticUpdate:
         self.flat.actor_adam.prepare()
         self.flat.critic_adam.prepare()
         self._do(partial(self._update, space), space)
-        self.flat.show_gradients()
+        self.flat.end_update()
         # Copies: recordings write to the same memory again.
         return UpdateResult(space.statistics * space.factors, space.errors[0][:, None])
 

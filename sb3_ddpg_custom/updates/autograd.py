@@ -37,7 +37,11 @@ class AutogradUpdate:
         self.precision: Precision = precision
         self.tau = tau
         self.max_grad_norm = max_grad_norm
-        self.has_running_statistics = any("running_" in name for name, _ in policy.named_buffers())
+        self.look()
+
+    def look(self) -> None:
+        """See whether the networks, as they are now, have running statistics."""
+        self.has_running_statistics = any("running_" in name for name, _ in self.policy.named_buffers())
 
     def __call__(self, batch: Batch, gamma: float) -> UpdateResult:
         """Change the networks once; see :meth:`sb3_ddpg_custom.updates.Update.__call__`."""

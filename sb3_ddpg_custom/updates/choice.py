@@ -1,7 +1,7 @@
 """Which way to update fits a policy, and who goes to another one when the policy changes."""
 
 import logging
-from typing import Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from stable_baselines3.td3.policies import TD3Policy
 
@@ -71,6 +71,12 @@ def _first_that_fits(
     return "autograd", reason
 
 
+class _Options(NamedTuple):
+    policy: TD3Policy
+    tau: float
+    max_grad_norm: float | None
+
+
 class FittingUpdate:
     """Goes to another way to update, and back, when a script changes the policy or what it asks for.
 
@@ -108,21 +114,42 @@ class FittingUpdate:
         assert isinstance(update, AnalyticUpdate | AutogradUpdate)  # noqa: S101 (for mypy)
         same = update.policy is policy and asked == self._asked
         if same and name == "autograd":
+            if anew and isinstance(update, AutogradUpdate):
+                update.look()
             return update
         by_hand = update if isinstance(update, AnalyticUpdate) else None
         _check_names(name, precision)
         way, reason = _first_that_fits(policy, precision, name)
         if not same or way != update.name:
+            if by_hand is not None:
+                by_hand.flat.release()
             tau, bound = update.tau, update.max_grad_norm
             self.current = make_update(way, policy, tau=tau, max_grad_norm=bound, precision=precision)
             if way != update.name and asked == self._asked:
                 self._say(way, reason)
             self._asked = asked
         elif by_hand is not None and by_hand.flat.is_known():
-            by_hand.flat.recount()
+            by_hand.flat.remember()
         elif by_hand is not None:
             by_hand.renew()
         return self.current
+
+    def __getstate__(self) -> dict[str, Any]:
+        update: Any = self.current
+        if type(update) in (CompiledUpdate, AnalyticUpdate, AutogradUpdate):
+            update = _Options(update.policy, update.tau, update.max_grad_norm)
+        name, precision = self._asked
+        return {"name": name, "precision": precision, "update": update, "said": self._said}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A copy, or a process without Numba, takes what fits there.
+        name, precision, update = state["name"], state["precision"], state["update"]
+        self._asked, self._said = (name, precision), state["said"]
+        self.current = update
+        if isinstance(update, _Options):
+            way, _ = _first_that_fits(update.policy, precision, name)
+            tau, bound = update.tau, update.max_grad_norm
+            self.current = make_update(way, update.policy, tau=tau, max_grad_norm=bound, precision=precision)
 
     def _is_as_asked(self, update: AnalyticUpdate, policy: TD3Policy, asked: tuple[str, str]) -> bool:
         return update.policy is policy and asked == self._asked and update.flat.is_known()

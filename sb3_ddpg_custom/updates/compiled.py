@@ -101,7 +101,7 @@ class CompiledUpdate(AnalyticUpdate):
             memory = self._memory = _Memory(self.policy, adams, self.flat.targets.flat, batch_size)
         memory.load(batch, self._features(batch.observations), self._features(batch.next_observations), gamma)
         memory.update(self.max_grad_norm, self.tau)
-        self.flat.show_gradients()
+        self.flat.end_update()
         return memory.result()
 
     def act(self, observations: NDArray[Any]) -> NDArray[np.floating]:
@@ -195,14 +195,14 @@ class _Memory:
         if not known:
             weights = importance_weights(batch)
             columns = (
-                batch.rewards.numpy(),
-                batch.dones.numpy(),
-                self._gammas if batch.discounts is None else batch.discounts.numpy(),
-                self._ones if weights is None else weights.numpy(),
+                batch.rewards.detach().numpy(),
+                batch.dones.detach().numpy(),
+                self._gammas if batch.discounts is None else batch.discounts.detach().numpy(),
+                self._ones if weights is None else weights.detach().numpy(),
             )
             for name, array in zip(("rewards", "dones", "discounts", "weights"), columns, strict=True):
                 _check_shape(name, array, per_transition)
-            arrays = [tensor.numpy() for tensor in (observations, batch.actions, next_observations)]
+            arrays = [tensor.detach().numpy() for tensor in (observations, batch.actions, next_observations)]
             _check_shape("observations", arrays[0], per_state)
             _check_shape("actions", arrays[1], per_action)
             _check_shape("next_observations", arrays[2], per_state)

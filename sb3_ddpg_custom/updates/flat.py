@@ -6,7 +6,7 @@ moves, so that one call can read, step or average all of them.
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from operator import itemgetter
+from operator import is_, itemgetter
 from typing import Any, NamedTuple
 
 import torch as th
@@ -52,6 +52,7 @@ def negligible_moments(epsilon: float, dtype: th.dtype) -> Negligible:
 # Options of torch's Adam that change its formula.
 ADAM_VARIANTS = ("amsgrad", "maximize", "differentiable", "decoupled_weight_decay")
 
+_get_step, _get_first = itemgetter("step"), itemgetter("exp_avg")
 _get_constants = itemgetter("lr", "betas", "eps", "weight_decay")
 _get_variant = itemgetter(*ADAM_VARIANTS)
 _PLAIN = (False,) * len(ADAM_VARIANTS)
@@ -125,6 +126,14 @@ class FlatAdam:
         self._state = self.optimizer.state
         self._states = [self._state[parameter] for parameter in self.parameters]
         self._states_then = [state.copy() for state in self._states]
+        self._counts = list(map(_get_step, self._states))
+        self._rows = (self.flat, self.gradient, *self.moments, self.steps)
+        self._addresses = self._where()
+        self._steps_version = self.steps._version
+
+    def _where(self) -> list[int]:
+        """Tell where memory lies: views move with their storage when it is shared with other processes."""
+        return list(map(th.Tensor.data_ptr, (*self._rows, *map(_get_first, self._states))))
 
     def find_runs(self) -> None:
         """Group parameters that have made as many steps: a parameter that joined later is corrected by its own count.
@@ -155,17 +164,33 @@ class FlatAdam:
             state is self._state
             and list(state.values()) == self._states
             and self._states == self._states_then
+            and all(map(is_, map(_get_step, self._states), self._counts))
+            and self._where() == self._addresses
+            # Whoever steps some of the parameters counts them: in place, and so in torch's sight.
+            and self.steps._version == self._steps_version
             and len(groups) == 1
             and groups[0]["params"] == self.parameters
             and _get_variant(groups[0]) == _PLAIN
             and len(optimizer.__dict__) == self._attributes
             and type(optimizer) is self._kind
+            and _is_adams_step(self._kind)
         )
+
+    def release(self) -> None:
+        """Take back states of parameters without a step: torch makes them anew, as the options then want it."""
+        unused = [parameter for parameter, step in zip(self.parameters, self.steps.tolist(), strict=True) if step == 0]
+        for parameter in unused:
+            self._state.pop(parameter, None)
+
+    def note(self) -> None:
+        """Take notice of a step: it was counted here."""
+        self._steps_version = self.steps._version
 
     def step(self) -> None:
         """Descend ``gradient``, with the optimiser's present learning rate and options."""
         self.prepare()
         self.descend()
+        self.note()
 
     def prepare(self) -> None:
         """Do before a step what is Python's: a captured step repeats only what the device does."""
@@ -225,9 +250,23 @@ class FlatAdam:
         return float(rate), *self._numbers
 
 
+def _step_of(kind: Any) -> Any:
+    # torch puts one wrapper of its own around the step of a class when the first optimiser of it is made.
+    return kind.step.__wrapped__ if getattr(kind.step, "hooked", False) else kind.step
+
+
+_ADAMS_STEP = _step_of(th.optim.Adam)
+
+
+def _is_adams_step(kind: type) -> bool:
+    return _step_of(kind) is _ADAMS_STEP
+
+
 def is_plain_adam(optimizer: object) -> bool:
     """Say whether :class:`FlatAdam` does what an optimiser does."""
     if not isinstance(optimizer, th.optim.Adam) or type(optimizer) not in (th.optim.Adam, Adam):
+        return False
+    if not _is_adams_step(type(optimizer)):
         return False
     if len(optimizer.param_groups) != 1:
         return False

@@ -5,7 +5,7 @@ from typing import Any
 import torch as th
 from stable_baselines3.td3.policies import TD3Policy
 
-from sb3_ddpg_custom.overrides import overridden_for_acting, overrides_modes
+from sb3_ddpg_custom.overrides import classes_are_as_they_came, overridden_for_acting, overrides_modes
 from sb3_ddpg_custom.updates.flat import FlatAdam, FlatParameters
 from sb3_ddpg_custom.updates.hooks import hooks_so_far
 from sb3_ddpg_custom.updates.plain_policy import is_hooked, networks_of
@@ -32,9 +32,10 @@ class FlatPolicy:
         halves = self.online.flat[:boundary], self.online.flat[boundary:]
         self.actor_adam = FlatAdam(actor.optimizer, own, halves[0], rate_on_device=rate_on_device)
         self.critic_adam = FlatAdam(critic.optimizer, critics, halves[1], rate_on_device=rate_on_device)
-        self._remember()
+        self.remember()
 
-    def _remember(self) -> None:
+    def remember(self) -> None:
+        """Look at everything about the policy anew, on the same memory."""
         policy = self.policy
         networks = networks_of(policy)
         modules = [module for network in networks for module in network.modules()]
@@ -42,37 +43,37 @@ class FlatPolicy:
         self._watch = Watch([policy, *modules], self.online.parameters)
         self._actor_watch = Watch([policy, *actor], self.actor_adam.parameters)
         self._parameters = [*self.online.parameters, *self.targets.parameters]
+        # A square matrix can be turned on the spot: other strides, the same address.
+        self._square = [one for one in self._parameters if one.dim() == 2 and one.shape[0] == one.shape[1]]
         self._addresses = list(map(th.Tensor.data_ptr, self._parameters))
         self._size = len(self.actor_adam.parameters)
         self._owners = policy.actor.__dict__, policy.critic.__dict__
         self._hooks = hooks_so_far()
         self.may_act = overridden_for_acting(policy) is None
-        self._spares_walks = not overrides_modes(policy)
+        self.spares_walks = not overrides_modes(policy)
 
     @property
     def actor_parameters(self) -> list[Any]:
         """W and b of the actor's layers, without their gradients' machinery."""
         return self.online.views[: len(self.actor_adam.parameters)]
 
-    def recount(self) -> None:
-        """Read the optimisers' counts of steps anew, which somebody may have written."""
-        self.actor_adam.find_runs()
-        self.critic_adam.find_runs()
-
     def is_known(self) -> bool:
         """Say whether an update on this memory is still what the policy asks for."""
         actor_adam, critic_adam = self.actor_adam, self.critic_adam
         try:
             return (
-                (hooks_so_far() == self._hooks or self._is_free_of_hooks())
-                and list(map(th.Tensor.data_ptr, self._parameters)) == self._addresses
-                and self._watch.is_same()
-                and self._owners[0].get("optimizer") is actor_adam.optimizer
+                self._owners[0].get("optimizer") is actor_adam.optimizer
                 and self._owners[1].get("optimizer") is critic_adam.optimizer
+                and (hooks_so_far() == self._hooks or self._is_free_of_hooks())
+                and list(map(th.Tensor.data_ptr, self._parameters)) == self._addresses
+                and all(map(th.Tensor.is_contiguous, self._square))
+                and self._watch.is_same()
+                and classes_are_as_they_came()
+                and not th.is_anomaly_enabled()
                 and actor_adam.is_current()
                 and critic_adam.is_current()
             )
-        except (RuntimeError, KeyError):  # a tensor where there was another thing does not compare
+        except (RuntimeError, KeyError, AttributeError):  # a tensor where there was another thing does not compare
             return False
 
     def acts_as_known(self) -> bool:
@@ -82,8 +83,9 @@ class FlatPolicy:
                 (hooks_so_far() == self._hooks or self._is_free_of_hooks())
                 and list(map(th.Tensor.data_ptr, self._parameters[: self._size])) == self._addresses[: self._size]
                 and self._actor_watch.is_same()
+                and classes_are_as_they_came()
             )
-        except RuntimeError:
+        except (RuntimeError, AttributeError):
             return False
 
     def _is_free_of_hooks(self) -> bool:
@@ -92,9 +94,15 @@ class FlatPolicy:
         self._hooks = hooks_so_far()
         return True
 
-    def show_gradients(self) -> None:
-        """Let the parameters' ``grad`` be the last update's gradients, as after a backward pass."""
+    def release(self) -> None:
+        """Leave the policy to another way to update."""
+        self.actor_adam.release()
+        self.critic_adam.release()
+
+    def end_update(self) -> None:
+        """Let the parameters' ``grad`` be the update's gradients, as after a backward pass, and note its steps."""
         for adam in (self.actor_adam, self.critic_adam):
+            adam.note()
             if adam.parameters[-1].grad is not adam.gradients[-1]:
                 for parameter, gradient in zip(adam.parameters, adam.gradients, strict=True):
                     parameter.grad = gradient
@@ -104,7 +112,7 @@ class FlatPolicy:
 
         The policy's own walks through its modules at every env step, a fifth of a small network's time.
         """
-        if self._spares_walks:
+        if self.spares_walks and "set_training_mode" not in self.policy.__dict__:
             # Not by setattr, which on a module costs as much as what it saves.
             self.policy.__dict__["set_training_mode"] = self._set_training_mode_once
 
@@ -117,12 +125,12 @@ class FlatPolicy:
 
         :param mode: True for training
         """
-        if self._spares_walks:
+        if self.spares_walks:
             self.policy.__dict__["training"] = self._owners[0]["training"] = self._owners[1]["training"] = mode
         else:
             self.policy.set_training_mode(mode)
 
     def complete_training_mode(self) -> None:
         """Walk through the modules once for all that were spared."""
-        if self._spares_walks:
+        if self.spares_walks:
             self.policy.set_training_mode(self.policy.training)

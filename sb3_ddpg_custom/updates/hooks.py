@@ -11,6 +11,8 @@ from torch.utils.hooks import RemovableHandle
 
 _OF_MODULES = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
+_OF_OPTIMIZERS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+
 
 def hooks_so_far() -> int:
     """Count the hooks that anybody ever registered anywhere: where the count stands still, none is new."""
@@ -28,7 +30,7 @@ def has_hooks(networks: Iterable[nn.Module], optimizers: Iterable[Any]) -> bool:
         any(getattr(of_all_modules, f"_global{name}") for name in _OF_MODULES)
         or bool(of_all_optimizers._global_optimizer_pre_hooks or of_all_optimizers._global_optimizer_post_hooks)
         or any(map(_has_hooks, networks))
-        or any(one._optimizer_step_pre_hooks or one._optimizer_step_post_hooks for one in optimizers)
+        or any(getattr(one, name, None) for one in optimizers for name in _OF_OPTIMIZERS)
     )
 
 

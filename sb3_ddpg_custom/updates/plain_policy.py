@@ -8,7 +8,7 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.td3.policies import Actor, TD3Policy
 from torch import nn
 
-from sb3_ddpg_custom.overrides import overridden, overridden_for_updates
+from sb3_ddpg_custom.overrides import classes_are_as_they_came, overridden, overridden_for_updates
 from sb3_ddpg_custom.updates.flat import is_plain_adam
 from sb3_ddpg_custom.updates.hooks import has_hooks
 from sb3_ddpg_custom.updates.mlp import layers_of
@@ -22,6 +22,8 @@ def why_not_analytic(policy: TD3Policy) -> str | None:
 
     :param policy: any; it is looked at as it is now
     """
+    if not classes_are_as_they_came():
+        return "a method of SB3's or torch's classes was replaced"
     name = overridden_for_updates(policy)
     if name is not None:
         return f"the policy is a {type(policy).__name__} that has its own {name}"
@@ -37,6 +39,8 @@ def why_not_analytic(policy: TD3Policy) -> str | None:
 
 def is_hooked(policy: TD3Policy) -> bool:
     """Say whether something of others is called by the policy's networks or optimisers."""
+    if th.is_anomaly_enabled():
+        return True
     return has_hooks(networks_of(policy), [policy.actor.optimizer, policy.critic.optimizer])
 
 
@@ -72,7 +76,8 @@ def _why_not_networks(policy: TD3Policy) -> str | None:
             return "its actor does not end in a tanh"
         if any("forward" in module.__dict__ for module in network.modules()):
             return "one of its modules has a forward of its own"
-        expected = [id(parameter) for part in parts for parameter in part.parameters()]
+        layers = [layer for part in parts for layer, _ in layers_of(part)]
+        expected = [id(parameter) for layer in layers for parameter in (layer.weight, layer.bias)]
         if [id(parameter) for parameter in network.parameters()] != expected:
             return "its networks have parameters that they do not use, or share some"
     return None

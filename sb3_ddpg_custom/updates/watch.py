@@ -27,7 +27,13 @@ class Watch:
         # Dicts and lists are compared entry by entry, by identity first. Modules are equal to nothing else, and tensors
         # raise an error when they are asked, unless they have one element.
         parts: list[Any] = [part for module in self._modules for part in (module._modules, module._parameters) if part]
-        parts += [value for attributes in self._attributes for value in attributes.values() if _lists_modules(value)]
+        lists = [
+            (attributes, name, value)
+            for attributes in self._attributes
+            for name, value in attributes.items()
+            if _lists_modules(value)
+        ]
+        parts += [value for _, _, value in lists]
         self._parts, self._parts_then = parts, [part.copy() for part in parts]
         single = [
             (module._parameters, name, parameter)
@@ -42,11 +48,15 @@ class Watch:
             for name in getattr(module, "__constants__", ())
             if name in module.__dict__ and name != "inplace" and not isinstance(module, nn.Linear | nn.Flatten)
         ]
-        alone = [*single, *constants]
+        alone = [*single, *lists, *constants]
         self._owners = [owner for owner, _, _ in alone]
         self._names = [name for _, name, _ in alone]
         self._values = [value for _, _, value in alone]
         self._trained = list(trained)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A copy watches the copied modules, not copies of their attributes.
+        return Watch, (self._modules, self._trained)
 
     def is_same(self) -> bool:
         """Say whether nothing was replaced, added or frozen since.
