@@ -198,7 +198,7 @@ class DDPG(OffPolicyAlgorithm):
         self._is_saving = False
         self._curves: EpisodeCurves | None = None
         self._quick_actor: tuple[object, NumpyActor | None] = (None, None)
-        self._fitted_at, self._is_learning, self._rollouts_start_alone = -1, False, False
+        self._fitted_at, self._attributes, self._is_learning, self._rollouts_start_alone = -1, 0, False, False
         self.parameter_noise = copy(parameter_noise)
         self._perturbed_actor: PerturbedActor | None = None
         if _init_setup_model:
@@ -245,7 +245,7 @@ class DDPG(OffPolicyAlgorithm):
         return (
             self.num_timesteps == self._fitted_at
             and self._rollouts_start_alone
-            and not any(map(self.__dict__.__contains__, _BETWEEN_LOOKS))
+            and len(self.__dict__) == self._attributes  # no method was assigned
         )
 
     def _fit_update(self, *, anew: bool = False) -> Update:
@@ -374,7 +374,7 @@ class DDPG(OffPolicyAlgorithm):
         with self._with(optimize_memory_usage=saving):
             prepared = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
         self._fit_update(anew=True)
-        self._fitted_at = -1
+        self._fitted_at, self._attributes = -1, len(self.__dict__)
         self._rollouts_start_alone = self._is_learning and not may_act_on_rollout_start(prepared[1])
         self._perturbed_actor = None
         if env is not None and self.parameter_noise is not None:
@@ -486,7 +486,8 @@ class DDPG(OffPolicyAlgorithm):
                 self._adapt_parameter_noise(act)
             scaled_action = act(self._last_obs)  # type: ignore[arg-type]  # there is one
             if action_noise is not None:
-                scaled_action = (scaled_action + action_noise()).clip(-1, 1)
+                # As clip() does, in half the time.
+                scaled_action = np.minimum(np.maximum(scaled_action + action_noise(), -1), 1)
             action = self.policy.unscale_action(scaled_action)
         if is_whole(self.action_space):
             # What the env executes is what is stored.
@@ -632,7 +633,7 @@ class DDPG(OffPolicyAlgorithm):
     def _excluded_save_params(self) -> list[str]:
         parts_of_policy = ["actor", "actor_target", "critic", "critic_target"]
         rebuilt = ["_updates", "_curves", "last_update", "_perturbed_actor", "_quick_actor", "_noise_generator"]
-        rebuilt += ["_fitted_at", "_is_learning", "_rollouts_start_alone"]
+        rebuilt += ["_fitted_at", "_attributes", "_is_learning", "_rollouts_start_alone"]
         return [*super()._excluded_save_params(), *parts_of_policy, *rebuilt]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
@@ -641,7 +642,8 @@ class DDPG(OffPolicyAlgorithm):
 
 def _has_own(model: DDPG, name: str) -> bool:
     """Say whether a model's class, or the model itself, overrides a method."""
-    return name in model.__dict__ or getattr(type(model), name) is not getattr(DDPG, name)
+    kind = type(model)
+    return name in model.__dict__ or (kind is not DDPG and getattr(kind, name) is not getattr(DDPG, name))
 
 
 def _check_positive(*, or_zero: bool = False, **options: Any) -> None:

@@ -204,7 +204,7 @@ def wants_progress(noise: ActionNoise | None) -> bool:
     """
     noises = noise.noises if isinstance(noise, VectorizedActionNoise) else [noise]
     # Asking an abstract class about every env's noise costs more than setting a scale.
-    return any(issubclass(kind, ProgressNoise) for kind in {type(one) for one in noises})
+    return any(ProgressNoise in kind.__mro__ for kind in {type(one) for one in noises})
 
 
 def report_progress(noise: ActionNoise | None, progress_remaining: float, episode: int) -> None:

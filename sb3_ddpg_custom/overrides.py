@@ -74,10 +74,8 @@ _AS_THEY_CAME: dict[type, dict[str, Any]] = {
 
 # What is looked at all the time.
 _METHODS = [
-    *((TD3Policy, name) for name in ("predict", "_predict", "forward", "obs_to_tensor", "unscale_action")),
-    *((Actor, name) for name in ("forward", "extract_features")),
-    *((ContinuousCritic, name) for name in ("forward", "q1_forward")),
-    *((kind, "forward") for kind in (nn.Linear, nn.Sequential, nn.ReLU, nn.Tanh)),
+    *((TD3Policy, "predict"), (TD3Policy, "_predict"), (Actor, "forward")),
+    *((ContinuousCritic, "forward"), (ContinuousCritic, "q1_forward"), (nn.Linear, "forward")),
 ]
 _CLASSES, _NAMES = [kind for kind, _ in _METHODS], [name for _, name in _METHODS]
 _METHODS_THEN = list(map(getattr, _CLASSES, _NAMES))

@@ -28,10 +28,8 @@ _BYTES_AT_ONCE_ON_DEVICE = 64_000_000
 
 
 # What a shared gather does without, of SB3's and of ours.
-_SAMPLING = [
-    *("sample", "_get_samples", "_normalize_obs", "_normalize_reward", "to_torch", "size"),
-    *("_samples", "_tensors", "_draw", "_next_observations"),
-]
+_OF_SB3 = ["sample", "_get_samples", "_normalize_obs", "_normalize_reward", "to_torch"]
+_SAMPLING = [*_OF_SB3, "size", "_samples", "_tensors", "_draw", "_next_observations"]
 
 
 class ReplayBuffer(TransitionStorage):
@@ -243,7 +241,8 @@ class ReplayBuffer(TransitionStorage):
         at_once = max(1, min(count, most_bytes // (batch_size * self.records.row_bytes)))
         for start in range(0, count, at_once):
             size = min(at_once, count - start)
-            draws = [self._draw(np.random.randint(0, self.size(), size=batch_size)) for _ in range(size)]
+            filled = self.size()
+            draws = [self._draw(np.random.randint(0, filled, size=batch_size)) for _ in range(size)]
             indices = draws[0] if size == 1 else np.concatenate(draws)
             on_device = self._gather_on_device(indices, batch_size)
             if on_device is not None:
@@ -255,10 +254,9 @@ class ReplayBuffer(TransitionStorage):
                     yield self._samples(draw, None)
 
     def _samples_as_written_here(self) -> bool:
-        kind = repeat(type(self))
-        return list(map(getattr, kind, _SAMPLING)) == _AS_WRITTEN and not any(
-            map(self.__dict__.__contains__, _SAMPLING)
-        )
+        kind = type(self)
+        names, as_written = (_OF_SB3, _OF_SB3_AS_WRITTEN) if kind is ReplayBuffer else (_SAMPLING, _AS_WRITTEN)
+        return list(map(getattr, repeat(kind), names)) == as_written and not any(map(self.__dict__.__contains__, names))
 
     def _memory_for(self, count: int, batch_size: int) -> BatchMemory:
         memory = self._batch_memory
@@ -397,4 +395,5 @@ def _warn_if_memory_is_short(needed_bytes: int) -> None:
         )
 
 
+_OF_SB3_AS_WRITTEN = [getattr(ReplayBuffer, name) for name in _OF_SB3]
 _AS_WRITTEN = [getattr(ReplayBuffer, name) for name in _SAMPLING]

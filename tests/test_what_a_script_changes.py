@@ -273,8 +273,8 @@ def rebind_moments(m: Any) -> None:
 
 
 def replace_a_count(m: Any) -> None:
-    state = m.critic.optimizer.state[m.critic.qf0[0].weight]
-    state["step"] = state["step"].clone()
+    for state in m.critic.optimizer.state.values():
+        state["step"] = state["step"].clone()
 
 
 def step_one_layer(m: Any) -> None:

@@ -218,10 +218,10 @@ class _Memory:
         kernels = _kernels()
         constants = [adam.constants_of_step for adam in self._adams]
         if constants != self._constants:
-            self._constants, self._options = constants, [kernels.AdamOptions(*numbers) for numbers in constants]
+            self._constants, self._options = constants, np.array(constants)
         bound = np.inf if max_grad_norm is None else float(max_grad_norm)
         numbers = *self._next_values, self._numbers, self._statistics
-        arguments = *self._networks, *numbers, *self._options, bound, float(tau)
+        arguments = *self._networks, *numbers, self._options, bound, float(tau)
         if not self._is_shared:
             kernels.update(*arguments)
             return

@@ -6,7 +6,7 @@ moves, so that one call can read, step or average all of them.
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from operator import is_, itemgetter
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import torch as th
@@ -52,7 +52,6 @@ def negligible_moments(epsilon: float, dtype: th.dtype) -> Negligible:
 # Options of torch's Adam that change its formula.
 ADAM_VARIANTS = ("amsgrad", "maximize", "differentiable", "decoupled_weight_decay")
 
-_get_step, _get_first = itemgetter("step"), itemgetter("exp_avg")
 _get_constants = itemgetter("lr", "betas", "eps", "weight_decay")
 _get_variant = itemgetter(*ADAM_VARIANTS)
 _PLAIN = (False,) * len(ADAM_VARIANTS)
@@ -109,6 +108,7 @@ class FlatAdam:
         self._rate_there = 0.0
         self._others: list[Any] = []
         self._numbers: tuple[float, ...] = ()
+        self._kinds_step = type(optimizer).step
         self._kind, self._attributes = type(optimizer), len(optimizer.__dict__)
         self._adopt_state()
         self.find_runs()
@@ -125,15 +125,14 @@ class FlatAdam:
             state["step"], state["exp_avg"], state["exp_avg_sq"] = step, first, second
         self._state = self.optimizer.state
         self._states = [self._state[parameter] for parameter in self.parameters]
-        self._states_then = [state.copy() for state in self._states]
-        self._counts = list(map(_get_step, self._states))
-        self._rows = (self.flat, self.gradient, *self.moments, self.steps)
-        self._addresses = self._where()
+        # Views move with their storage when it is shared with other processes. Of the states the last one stands for
+        # all: who replaces counts or moments, or gives them other memory, does it in a loop.
+        self._last = self._states[-1]
+        self._last_then = self._last.copy()
+        self._last_step = self._last["step"]
+        self._rows = self.gradient, self._second, self.steps, self._last["exp_avg"]
+        self._addresses = [row.data_ptr() for row in self._rows]
         self._steps_version = self.steps._version
-
-    def _where(self) -> list[int]:
-        """Tell where memory lies: views move with their storage when it is shared with other processes."""
-        return list(map(th.Tensor.data_ptr, (*self._rows, *map(_get_first, self._states))))
 
     def find_runs(self) -> None:
         """Group parameters that have made as many steps: a parameter that joined later is corrected by its own count.
@@ -158,14 +157,15 @@ class FlatAdam:
 
         :raises RuntimeError: where a tensor took the place of another thing: it does not compare
         """
-        optimizer = self.optimizer
+        optimizer, last = self.optimizer, self._last
         groups, state = optimizer.param_groups, optimizer.state
         return (
             state is self._state
             and list(state.values()) == self._states
-            and self._states == self._states_then
-            and all(map(is_, map(_get_step, self._states), self._counts))
-            and self._where() == self._addresses
+            and last == self._last_then
+            and last["step"] is self._last_step
+            and last["exp_avg"].data_ptr() == self._addresses[-1]
+            and [row.data_ptr() for row in self._rows] == self._addresses
             # Whoever steps some of the parameters counts them: in place, and so in torch's sight.
             and self.steps._version == self._steps_version
             and len(groups) == 1
@@ -173,7 +173,7 @@ class FlatAdam:
             and _get_variant(groups[0]) == _PLAIN
             and len(optimizer.__dict__) == self._attributes
             and type(optimizer) is self._kind
-            and _is_adams_step(self._kind)
+            and self._kind.step is self._kinds_step
         )
 
     def release(self) -> None:

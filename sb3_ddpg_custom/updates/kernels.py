@@ -84,6 +84,12 @@ class AdamOptions(NamedTuple):
 
 
 @_compiled
+def options_in(row: NDArray[np.float64]) -> AdamOptions:
+    """Read options out of an array, which takes less time to hand over."""
+    return AdamOptions(row[0], row[1], row[2], row[3], row[4], row[5], row[6])
+
+
+@_compiled
 def _cut(row: Array, start: int, rows: int, columns: int) -> Array:
     return row[start : start + rows * columns].reshape(rows, columns)
 
@@ -251,8 +257,7 @@ def update(
     next_critic_values: Array,
     numbers: Array,
     statistics: Array,
-    actor_options: AdamOptions,
-    critic_options: AdamOptions,
+    options: NDArray[np.float64],
     max_norm: float,
     tau: float,
 ) -> None:
@@ -264,15 +269,14 @@ def update(
     :param next_critic_values: of the critic's target, beginning with (s', room for an action)
     :param numbers: r, γⁿ (1 - terminated), 2 w / n, room for abs(Q(s, a) - y), and 1, for all transitions, (5, batch)
     :param statistics: gets those of :class:`sb3_ddpg_custom.updates.UpdateStatistics`, in its order, (7,)
-    :param actor_options: of its Adam
-    :param critic_options: of its Adam
+    :param options: those of :class:`AdamOptions`, of the actor and of the critic, (2, 7)
     :param max_norm: bound on the L2 norm of each network's gradient, infinity for none
     :param tau: fraction of the online networks that enters the targets
     """
     critic_gradient(actor, critic, next_actor_values, next_critic_values, numbers, statistics)
-    descend(critic, critic_options, statistics[5], max_norm, tau)
+    descend(critic, options_in(options[1]), statistics[5], max_norm, tau)
     actor_gradient(actor, critic, numbers[4], statistics)
-    descend(actor, actor_options, statistics[6], max_norm, tau)
+    descend(actor, options_in(options[0]), statistics[6], max_norm, tau)
 
 
 @_compiled
