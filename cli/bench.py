@@ -43,21 +43,21 @@ def bench_command(
         raise UsageError(f"--json {json_file} is a folder; name a file, or - to print")
 
     import torch as th
-    from rich.console import Console
 
     from sb3_ddpg_custom.cli.bench_cases import CASES, check_cases, how_to_get, is_available
     from sb3_ddpg_custom.cli.bench_report import BenchProgress, print_table
     from sb3_ddpg_custom.cli.benchmark import measure
     from sb3_ddpg_custom.cli.blas import remarks_on_blas
     from sb3_ddpg_custom.cli.model import remarks_on_precision
+    from sb3_ddpg_custom.cli.screen import screen
     from sb3_ddpg_custom.cli.threads import check_threads
 
     check_threads(threads)
-    console = Console(stderr=True, highlight=False)
+    console = screen(stderr=True)
     chosen = check_cases(cases or [name for name in CASES if is_available(name)])
     if not cases:
         for name in CASES.keys() - chosen:
-            console.print(f"left out: {how_to_get(name)}", markup=False, soft_wrap=True)
+            console.print(f"left out: {how_to_get(name)}", soft_wrap=True)
     for remark in [*remarks_on_precision(precision, th.device("cpu")), *remarks_on_blas()]:
         console.print(remark, soft_wrap=True)
     with BenchProgress(console) as progress:
@@ -72,7 +72,7 @@ def bench_command(
     if json_file == Path("-"):
         typer.echo(_to_json(result), nl=False)
         return
-    print_table(result, Console(highlight=False))
+    print_table(result, screen())
     if json_file is not None:
         _write(json_file, _to_json(result))
 

@@ -1,6 +1,7 @@
 """From an environment id and settings to envs that can be trained on, or one sentence that says why not."""
 
 import importlib
+import sys
 import timeit
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -34,11 +35,23 @@ def import_modules(names: Sequence[str]) -> None:
     """
     for name in names:
         try:
-            importlib.import_module(name)
+            with _modules_of_the_current_folder():
+                importlib.import_module(name)
         except Exception as error:  # a module may raise anything while it is imported
             problem = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {one_line(error)}"
             shown = name if name.strip() else repr(name)
             raise UsageError(f"--import {shown}: {problem}; name a module that Python finds here") from error
+
+
+@contextmanager
+def _modules_of_the_current_folder() -> Iterator[None]:
+    """Find modules in the current folder too, behind all others: what the user names, not what a file names."""
+    before = list(sys.path)
+    sys.path.append(str(Path.cwd()))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def registered_ids() -> Collection[str]:

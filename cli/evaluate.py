@@ -1,12 +1,22 @@
 """``ddpg evaluate``."""
 
+import contextlib
+import json
+import math
+import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sb3_ddpg_custom.cli.imports import no_garbage_collection
 from sb3_ddpg_custom.cli.options import Debug, Import, path_option, refuse_without_display
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sb3_ddpg_custom.cli.evaluation import EvaluateResult
 
 
 def evaluate_command(
@@ -32,9 +42,8 @@ def evaluate_command(
         refuse_without_display()
 
     with no_garbage_collection():
-        from rich.console import Console
-
         from sb3_ddpg_custom.cli.evaluation import EvaluateRequest, evaluate
+        from sb3_ddpg_custom.cli.screen import screen
 
     request = EvaluateRequest(
         checkpoint=checkpoint,
@@ -45,14 +54,15 @@ def evaluate_command(
         render=render,
         imports=tuple(imports or ()),
     )
-    result = evaluate(request, Console(stderr=True, highlight=False))
+    console = screen(stderr=True)
     if as_json:
-        import json
-        from dataclasses import asdict
-
-        typer.echo(json.dumps(asdict(result)))
+        # Standard output is for the object alone, whatever the environment prints.
+        with contextlib.redirect_stdout(sys.stderr):
+            result = evaluate(request, console)
+        typer.echo(_strict_json(result, console))
         return
 
+    result = evaluate(request, console)
     from rich.table import Table
 
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -64,4 +74,19 @@ def evaluate_command(
         table.add_row("95 % interval", f"{result.ci95[0]:.2f} to {result.ci95[1]:.2f} (bootstrap of the mean)")
     table.add_row("min, max", f"{result.min_return:.2f}, {result.max_return:.2f}")
     table.add_row("mean length", f"{result.mean_length:.1f} steps")
-    Console(highlight=False).print(table)
+    screen().print(table)
+
+
+def _strict_json(result: "EvaluateResult", console: "Console") -> str:
+    """Write JSON, which knows neither infinity nor NaN: null in their place, and a sentence."""
+    figures = asdict(result)
+    lost = [name for name, value in figures.items() if _finite(value) != value]
+    if lost:
+        console.print(f"{', '.join(lost)}: the returns overflow, so what is not finite is null", soft_wrap=True)
+    return json.dumps({name: _finite(value) for name, value in figures.items()}, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_finite, value))
+    return None if isinstance(value, float) and not math.isfinite(value) else value

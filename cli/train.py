@@ -72,8 +72,7 @@ def train_command(
         refuse_without_display()
 
     with no_garbage_collection():
-        from rich.console import Console
-
+        from sb3_ddpg_custom.cli.screen import screen
         from sb3_ddpg_custom.cli.training import TrainRequest, train
 
     request = TrainRequest(
@@ -94,7 +93,7 @@ def train_command(
         imports=tuple(imports or ()),
         start_from=start_from,
     )
-    result = train(request, Console(stderr=True, quiet=quiet, highlight=False))
+    result = train(request, screen(stderr=True, quiet=quiet))
     if not quiet:
         _report(result, request)
     if result.signal is not None:
@@ -115,10 +114,11 @@ def _report(result: "TrainResult", request: "TrainRequest") -> None:
     import shlex
     import signal
 
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from sb3_ddpg_custom.cli.screen import screen
+
+    console = screen()
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_row("environment", result.env_id)
     table.add_row("seed", str(result.seed))
