@@ -11,7 +11,7 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from enum import Enum
+from enum import StrEnum
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,7 +33,7 @@ from sb3_ddpg_custom.cli.bench_cases import CASES, Case
 from sb3_ddpg_custom.envpool_envs import EnvPoolVecEnv
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """How envs run side by side."""
 
     DUMMY = "dummy"
