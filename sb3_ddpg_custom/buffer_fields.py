@@ -92,6 +92,8 @@ def checked(name: str, values: ArrayLike, view: NDArray[Any]) -> NDArray[Any]:
         wanted = ", ".join(["rows", *map(str, view.shape[1:])])
         raise ValueError(f"{name} must have shape ({wanted}), got {array.shape}")
     if view.dtype == np.bool_:
+        if not np.isin(array, (0, 1)).all():
+            raise ValueError(f"{name} holds 0 and 1 only, got {array.min()} to {array.max()}")
         return array.astype(np.bool_)
     if not np.can_cast(array.dtype, view.dtype, "same_kind"):
         raise ValueError(f"{name} holds {view.dtype}, got {array.dtype}")

@@ -51,6 +51,8 @@ from sb3_ddpg_custom.updates import (
 _NOT_FOR_SB3 = "needs_sb3_ddpg_custom"
 
 _CURVES = [f"train/{name}" for name in UpdateStatistics._fields]
+# What older releases kept in each model, and is the policy's or a property now.
+_ONCE_ATTRIBUTES = {"actor", "actor_target", "critic", "critic_target", "_update", "_actor", "critic_lr_schedule"}
 # What runs between a look at the policy and the next action, where it is this class's own.
 _BETWEEN_LOOKS = ("train", "collect_rollouts", "_sample_action", "_update_learning_rate", "_log_updates", "_batches")
 _NOWHERE_EXCLUDED = dict.fromkeys(_CURVES, ("",))
@@ -629,6 +631,17 @@ class DDPG(OffPolicyAlgorithm):
         # A copy looks for itself.
         fresh = {"_quick_actor": (None, None), "_is_learning": False, "_rollouts_start_alone": False, "_fitted_at": -1}
         return {**self.__dict__, **fresh}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Pickles of older releases hold the networks twice, and no way to change the update.
+        self.__dict__.update({name: value for name, value in state.items() if name not in _ONCE_ATTRIBUTES})
+        for name, value in {"_attributes": 0, **self.__getstate__()}.items():
+            self.__dict__.setdefault(name, value)
+        if "_updates" not in state and "policy" in state:
+            way: UpdateName = "auto" if self.update == "compiled" else self.update
+            self._updates = FittingUpdate(way, self.policy, self.precision, self.tau, self.max_grad_norm)
+            self._quick_actor = (None, None)
+            self._noise_generator = th.Generator().manual_seed(th.initial_seed())
 
     def _excluded_save_params(self) -> list[str]:
         parts_of_policy = ["actor", "actor_target", "critic", "critic_target"]

@@ -1,5 +1,6 @@
 """The notes' two curves, one point per episode: the episode's reward, and "qmax"."""
 
+import logging
 import math
 from typing import Any
 
@@ -7,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from stable_baselines3.common.vec_env import VecEnv
+
+_log = logging.getLogger(__name__)
 
 
 class EpisodeCurves:
@@ -75,8 +78,9 @@ class EpisodeCurves:
         for qmax, envs in envs_of.items():
             try:
                 self.env.env_method("annotate_episode", indices=envs, qmax=qmax)
-            except NotImplementedError:
+            except (NotImplementedError, AttributeError, TypeError, RuntimeError) as error:
                 # Adapters of vectorised simulators may have every attribute, by its name, and none to call.
+                _log.info("the envs are not told of their episodes' qmax (%s)", error)
                 self._annotates = False
                 return
 
@@ -84,6 +88,6 @@ class EpisodeCurves:
 def _has_annotate_episode(env: VecEnv) -> bool:
     try:
         return bool(env.has_attr("annotate_episode"))
-    except (NotImplementedError, AttributeError):
+    except Exception:
         # Vectorised simulators often have no single envs to ask.
         return False

@@ -122,7 +122,7 @@ class ReplayBuffer(TransitionStorage):
         :param infos: one per env; ``TimeLimit.truncated`` tells that only the time limit ended the episode
         """
         if self.assigned_rows:
-            self.assigned_rows.clear()
+            self._settle()
         if self.pos >= self.buffer_size:  # somebody set it
             self.pos, self.full = 0, True
         row, views = self.pos, self.views
@@ -294,7 +294,7 @@ class ReplayBuffer(TransitionStorage):
         next_observations = self._normalize_obs(self._next_observations(indices, last), env)
         terminated = (last["dones"] & ~last["timeouts"]).astype(np.float32)
         samples = DictReplayBufferSamples if isinstance(observations, dict) else ReplayBufferSamples
-        return samples(
+        batch = samples(
             observations=self._tensors(observations),
             actions=self._tensors(first["actions"]),
             next_observations=self._tensors(next_observations),
@@ -302,14 +302,20 @@ class ReplayBuffer(TransitionStorage):
             rewards=self._tensors(rewards),
             discounts=None if discounts is None else self._tensors(discounts),
         )
+        self._gathered = first  # all of it has been copied
+        return batch
 
     def _gather(self, indices: NDArray[np.integer]) -> NDArray[np.void]:
         """Copy records, into memory that the next call writes over unless a script's own method may see them."""
+        if len(indices) == 0 or indices.min() < 0 or indices.max() >= len(self.records):
+            return self.records.gather(indices)  # counts from the end, or raises an IndexError
         if not self._samples_as_written_here():
             return self.records.gather(indices)
-        if self._gathered is None or len(self._gathered) != len(indices):
-            self._gathered = np.empty(len(indices), self.records.rows.dtype)
-        return self.records.gather(indices, self._gathered)
+        # Taken out while it is in use: another thread may sample, too.
+        memory, self._gathered = self._gathered, None
+        if memory is None or len(memory) != len(indices):
+            memory = np.empty(len(indices), self.records.rows.dtype)
+        return self.records.gather(indices, memory)
 
     def _ends(self, indices: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Tell behind which transitions a sequence may not go on: the newest, and those that end an episode."""

@@ -103,7 +103,7 @@ class TransitionStorage(SB3ReplayBuffer):
     def _view_records(self) -> None:
         """Offer each field under SB3's name, as a view on the records, (rows, n_envs, *shape)."""
         views = {
-            name: self.records[name].reshape(self.buffer_size, self.n_envs, *field.shape)
+            name: self.records[name].reshape(-1, self.n_envs, *field.shape)
             for name, field in self.records.fields.items()
         }
         self.views: dict[str, Any] = dict(views)
@@ -129,21 +129,32 @@ class TransitionStorage(SB3ReplayBuffer):
             option = "optimize_memory_usage" if self.optimize_memory_usage else "priority_exponent"
             raise ValueError(f"{name} cannot be assigned to a buffer with {option}: add the transitions instead")
         array = checked(name, values, self.views[name])
-        if len(array) > self.buffer_size:
-            self._grow(len(array))
+        self.buffer_size = max(self.buffer_size, len(array))
+        # Into memory of its own: what a script has read from the attributes stays what it was, as in SB3.
+        self._move(self.buffer_size)
         self.views[name][: len(array)] = array
-        # Until all is in place, each attribute shows what was assigned to it, as in SB3.
+        # Until all is in place, each attribute shows what was assigned to it.
         self.assigned_rows[name] = len(array)
-        self._steps_to_send = self.buffer_size
 
-    def _grow(self, rows: int) -> None:
-        old = self.records.rows
-        assigned = {name: self.assigned_rows.get(name, self.buffer_size) for name in self.records.fields}
+    def _move(self, rows: int) -> None:
+        """Take other memory with the same content.
+
+        :param rows: rows per env of the new one
+        """
+        old, rows_then = self.records.rows, len(self.records) // self.n_envs
+        assigned = self.assigned_rows or dict.fromkeys(self.records.fields, rows_then)
         self.records = Records(rows * self.n_envs, self.records.fields)
-        self.records.rows[: len(old)] = old
-        self.buffer_size, self._mirror = rows, None
+        kept = min(len(old), len(self.records))
+        self.records.rows[:kept] = old[:kept]
+        self._mirror, self._steps_to_send = None, rows
         self._view_records()
-        self.assigned_rows = assigned
+        self.assigned_rows = dict(assigned)
+
+    def _settle(self) -> None:
+        """End assigning: from here on attributes show all rows, of which there are ``buffer_size``."""
+        if len(self.records) != self.buffer_size * self.n_envs:
+            self._move(self.buffer_size)
+        self.assigned_rows.clear()
 
     @property
     def nbytes(self) -> int:

@@ -1,6 +1,8 @@
 """Situations from bug reports of SB3 and its neighbours, each with the right value."""
 
+import copy
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import gymnasium as gym
@@ -142,7 +144,14 @@ def test_whole_numbers_survive_a_zip(tmp_path: Path) -> None:
 
 
 class Simulator(VecEnvWrapper):
-    """As adapters of GPU simulators are: no single envs behind it."""
+    """As adapters of GPU simulators are: no single envs behind it.
+
+    :param error: what it raises when a method of its envs is called, or asked for
+    """
+
+    def __init__(self, venv: Any, error: Exception, *, asked: bool = False) -> None:
+        self.error, self.asked = error, asked
+        super().__init__(venv)
 
     def reset(self) -> Any:
         return self.venv.reset()
@@ -151,17 +160,22 @@ class Simulator(VecEnvWrapper):
         return self.venv.step_wait()
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        if self.asked and attr_name == "annotate_episode":
+            raise self.error
         return [None] * self.num_envs
 
     def has_attr(self, attr_name: str) -> bool:
         return VecEnv.has_attr(self, attr_name)
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        raise NotImplementedError(method_name)
+        raise self.error
 
 
-def test_a_vectorised_simulator_without_single_envs_trains() -> None:
-    m = model(Simulator(DummyVecEnv([lambda: gym.make("Pendulum-v1", max_episode_steps=10)] * 2)))
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize("error", [NotImplementedError, AttributeError, TypeError, RuntimeError])
+def test_a_vectorised_simulator_without_single_envs_trains(error: type[Exception], asked: bool) -> None:
+    envs = DummyVecEnv([lambda: gym.make("Pendulum-v1", max_episode_steps=10)] * 2)
+    m = model(Simulator(envs, error("no single envs"), asked=asked))
     m.learn(100)
     assert m._episode_num == 10
     assert m._n_updates > 0
@@ -258,3 +272,65 @@ def test_a_schedule_for_the_critic_alone() -> None:
     m.critic_lr_schedule = lambda progress: 0.125
     m.train(1, 16)
     assert [network.optimizer.param_groups[0]["lr"] for network in (m.actor, m.critic)] == [1e-3, 0.125]
+
+
+def test_what_was_read_before_an_assignment_stays_what_it_was() -> None:
+    buffer = filled(3)
+    before = buffer.rewards
+    buffer.rewards = before - 5
+    assert before[:3, 0].tolist() == [0, 1, 2]
+    buffer.rewards = before
+    assert set(buffer.sample(50).rewards[:, 0].tolist()) == {0, 1, 2}
+    buffer.observations, buffer.next_observations = buffer.next_observations, buffer.observations
+    assert buffer.observations[:3, 0, 0].tolist() == [0.5, 1.5, 2.5]
+    assert buffer.next_observations[:3, 0, 0].tolist() == [0, 1, 2]
+
+
+def test_the_size_may_be_set_first_and_be_smaller() -> None:
+    one = filled(100)
+    one.buffer_size = 200
+    for field in FIELDS:
+        setattr(one, field, np.concatenate([getattr(one, field)] * 2))
+    assert (one.rewards.shape, one.buffer_size, one.size()) == ((200, 1), 200, 200)
+    other = filled(5)
+    for field in FIELDS:
+        setattr(other, field, getattr(other, field)[:2])
+    other.buffer_size, other.pos, other.full = 2, 0, True
+    other.add(np.ones((1, 2)), np.ones((1, 2)), np.zeros((1, 1)), np.array([9.0]), np.array([False]), [{}])
+    assert other.rewards[:, 0].tolist() == [9, 1]
+    assert set(other.sample(50).rewards[:, 0].tolist()) == {9, 1}
+
+
+def test_rows_are_counted_from_the_end_and_checked_as_in_sb3() -> None:
+    buffer = filled(100)
+    assert buffer._get_samples(np.array([-1, -2])).rewards[:, 0].tolist() == [99, 98]
+    with pytest.raises(IndexError, match="150"):
+        buffer._get_samples(np.array([150]))
+
+
+def test_batches_of_several_threads_do_not_mix() -> None:
+    buffer, wrong = filled(100), []
+
+    def look() -> None:
+        for _ in range(1500):
+            batch: Any = buffer.sample(64)
+            wrong.append(int((batch.observations[:, 0] != batch.rewards[:, 0]).sum()))
+
+    threads = [Thread(target=look) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(wrong), sum(wrong)) == (3000, 0)
+
+
+def test_dones_are_0_and_1() -> None:
+    buffer = filled(3)
+    with pytest.raises(ValueError, match=r"dones holds 0 and 1 only, got 0\.0 to 0\.5"):
+        buffer.dones = np.array([[0.0], [0.5]])
+
+
+def test_a_copy_of_a_model_keeps_a_method_that_was_assigned() -> None:
+    m = model()
+    m.train = print
+    assert copy.deepcopy(m).train is print
