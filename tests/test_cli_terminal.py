@@ -79,4 +79,5 @@ def test_a_module_of_the_current_folder_can_be_imported(
     )
     monkeypatch.chdir(tmp_path)
     ddpg("train", "Near-v0", "--import", "module_of_this_folder", "--out", tmp_path, "--quiet", *small)
+    assert (tmp_path / "Near-v0" / "1" / "final.zip").exists()
     gym.registry.pop("Near-v0")

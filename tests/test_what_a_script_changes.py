@@ -744,7 +744,7 @@ def test_a_copy_is_taken_of_what_no_quick_way_fits_any_more(change: str) -> None
 
 def test_a_plain_pickle_holds_a_model() -> None:
     m = model("analytic").learn(14)
-    pickle.loads(pickle.dumps(m)).learn(14)
+    assert pickle.loads(pickle.dumps(m)).learn(14)._n_updates > m._n_updates
 
 
 class Behaviour(DDPG):

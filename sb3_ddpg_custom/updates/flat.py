@@ -147,11 +147,6 @@ class FlatAdam:
         self._runs = [[row[start:end] for start, end in pairwise(cuts)] for row in rows]
         self._step = [self.steps[k] for k in starts]
 
-    @property
-    def is_even(self) -> bool:
-        """Whether all parameters have made as many steps."""
-        return len(self._step) == 1
-
     def is_current(self) -> bool:
         """Say whether the optimiser still is the Adam that was taken over, on the same parameters, and its state here.
 
