@@ -291,8 +291,8 @@ def replace_q_networks(m: Any) -> None:
 
 def replace_method(kind: Any, name: str, method: Any) -> Callable[[Any], None]:
     def replace(m: Any) -> None:
-        original = kind.__dict__[name]
-        ENDS.append(lambda: setattr(kind, name, original))
+        original, is_own = getattr(kind, name), name in kind.__dict__
+        ENDS.append(lambda: setattr(kind, name, original) if is_own else delattr(kind, name))
         setattr(kind, name, lambda self, *args, **kwargs: method(original, self, *args, **kwargs))
 
     return replace
