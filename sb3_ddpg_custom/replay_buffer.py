@@ -143,7 +143,7 @@ class ReplayBuffer(TransitionStorage):
             views["timeouts"][row] = self._no_timeouts
             for info in infos:
                 if info.get("TimeLimit.truncated"):
-                    views["timeouts"][row] = [one.get("TimeLimit.truncated", False) for one in infos]
+                    views["timeouts"][row] = [bool(one.get("TimeLimit.truncated")) for one in infos]
                     break
         if self.priorities is not None:
             self.priorities.add(row * self.n_envs, self.n_envs)

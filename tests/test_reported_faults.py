@@ -334,3 +334,10 @@ def test_a_copy_of_a_model_keeps_a_method_that_was_assigned() -> None:
     m = model()
     m.train = print
     assert copy.deepcopy(m).train is print
+
+
+def test_a_time_limit_may_be_told_as_an_array() -> None:
+    buffer = filled(3)
+    zeros, infos = np.zeros((1, 2)), [{"TimeLimit.truncated": np.array([True])}]
+    buffer.add(zeros, zeros, np.zeros((1, 1)), np.zeros(1), np.array([True]), infos)
+    assert buffer.timeouts[:4, 0].tolist() == [False, False, False, True]
