@@ -441,7 +441,8 @@ class DDPG(OffPolicyAlgorithm):
         dones: NDArray[Any],
         infos: list[dict[str, Any]],
     ) -> None:
-        if self._vec_normalize_env is not None or dones.any() or not isinstance(new_obs, np.ndarray):
+        ended = np.asarray(dones).any()
+        if self._vec_normalize_env is not None or ended or not isinstance(new_obs, np.ndarray):
             super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
             return
         # What remains of it within an episode, less a deep copy.
@@ -512,7 +513,7 @@ class DDPG(OffPolicyAlgorithm):
         if dones is not None and self._perturbed_actor is not None:
             self._perturbed_actor.reset(np.flatnonzero(dones))
         # The rollout loop has counted neither these episodes nor their training yet, so their curves end here.
-        if dones is not None and dones.any() and self._curves is not None:
+        if dones is not None and self._curves is not None and np.asarray(dones).any():
             self._curves.publish(dones, infos, self.logger, self._episode_num)
 
     def save_replay_buffer(self, path: str | Path | io.BufferedIOBase) -> None:

@@ -341,3 +341,20 @@ def test_a_time_limit_may_be_told_as_an_array() -> None:
     zeros, infos = np.zeros((1, 2)), [{"TimeLimit.truncated": np.array([True])}]
     buffer.add(zeros, zeros, np.zeros((1, 1)), np.zeros(1), np.array([True]), infos)
     assert buffer.timeouts[:4, 0].tolist() == [False, False, False, True]
+
+
+class Lists(VecEnvWrapper):
+    """Answers lists where SB3 asks for arrays, and takes them all the same."""
+
+    def reset(self) -> Any:
+        return self.venv.reset()
+
+    def step_wait(self) -> Any:
+        observations, rewards, dones, infos = self.venv.step_wait()
+        return observations, rewards, dones.tolist(), infos
+
+
+def test_dones_may_be_a_list() -> None:
+    m = model(Lists(make_vec_env(lambda: gym.make("Pendulum-v1", max_episode_steps=10), 2))).learn(100)
+    assert m._episode_num == 10
+    assert m.replay_buffer.timeouts[:50].sum() == 10

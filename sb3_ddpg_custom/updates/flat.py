@@ -70,11 +70,6 @@ class FlatParameters:
         self.views = split_like(self.flat, self.parameters)
         for parameter, view in zip(self.parameters, self.views, strict=True):
             parameter.data = view
-        self._addresses = [view.data_ptr() for view in self.views]
-
-    def is_current(self) -> bool:
-        """Say whether the parameters still lie here; ``policy.to`` and ``parameter.data = …`` move them away."""
-        return list(map(th.Tensor.data_ptr, self.parameters)) == self._addresses
 
 
 class FlatAdam:
