@@ -789,3 +789,22 @@ def test_a_change_before_the_first_update(change: str) -> None:
         trained.append(everything(m.learn(16)))
     for a, b in zip(*trained, strict=True):
         th.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("update", WAYS)
+def test_a_layer_that_was_frozen_for_a_while_is_trained_as_quickly_as_before(update: str) -> None:
+    trained = []
+    for way in (update, "autograd"):
+        m = model(way).learn(14)
+        kind = type(m._update)
+        for layer in (m.actor.mu[0], m.critic.qf0[2]):
+            freeze(layer)
+        m.train(3, 8)
+        assert isinstance(m._update, AutogradUpdate)
+        for layer in (m.actor.mu[0], m.critic.qf0[2]):
+            freeze(layer, thaw=True)
+        m.train(4, 8)
+        assert type(m._update) is kind
+        trained.append(everything(m))
+    for a, b in zip(*trained, strict=True):
+        th.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)

@@ -41,10 +41,6 @@ def why_not_compiled(policy: TD3Policy) -> str | None:
         layers: Any = actor.mu
         if not _is_relu_network(layers[:-1]) or not all(map(_is_relu_network, critic.q_networks)):
             return "its activations are not ReLU with a tanh behind the actor"
-    for network in (policy.actor, policy.critic):
-        states = [network.optimizer.state.get(parameter) or {"step": 0} for parameter in network.parameters()]
-        if len({float(state["step"]) for state in states}) > 1:
-            return "its parameters have made different numbers of steps"
     return why_no_numba()
 
 

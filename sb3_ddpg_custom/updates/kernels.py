@@ -57,7 +57,7 @@ class Network(NamedTuple):
     :param targets: like ``parameters``: those of its target network
     :param first: like ``parameters``: Adam's m
     :param second: like ``parameters``: Adam's v
-    :param steps: steps that Adam has made, one count per W and per b, all alike
+    :param steps: steps that Adam has made, one count per W and per b
     """
 
     layers: NDArray[np.int64]
@@ -151,22 +151,37 @@ def descend(network: Network, options: AdamOptions, norm: float, max_norm: float
     firsts, seconds = network.first, network.second
     kind = parameters.dtype.type
     network.steps[:] += 1
-    step = np.float64(network.steps[0])
-    rate = kind(options.rate / (1 - options.beta1**step))
-    correction = kind(1 / np.sqrt(1 - options.beta2**step))
     beta1, rest1 = kind(options.beta1), kind(1 - options.beta1)
     beta2, rest2 = kind(options.beta2), kind(1 - options.beta2)
     decay, epsilon, zero = kind(options.weight_decay), kind(options.epsilon), kind(0)
     least_first, least_second = kind(options.least_first), kind(options.least_second)
     if max_norm < norm + 1e-6:  # never with an infinite bound, nor with NaN
         gradients *= kind(max_norm / (norm + 1e-6))
-    for k in range(len(parameters)):
-        gradient = gradients[k] + decay * parameters[k]
-        first = beta1 * firsts[k] + rest1 * gradient
-        second = beta2 * seconds[k] + rest2 * gradient * gradient
-        firsts[k] = zero if abs(first) < least_first else first
-        seconds[k] = zero if second < least_second else second
-        parameters[k] -= rate * first / (np.sqrt(second) * correction + epsilon)
+    # Runs of W and b that have made as many steps, nearly always one: what joined later is corrected by its own count.
+    part, parts, start = 0, 2 * len(network.layers), 0
+    while part < parts:
+        step = np.float64(network.steps[part])
+        end = start
+        while part < parts and network.steps[part] == step:
+            inputs, outputs = network.layers[part // 2, 0], network.layers[part // 2, 1]
+            end += outputs * (inputs if part % 2 == 0 else 1)
+            part += 1
+        rate = kind(options.rate / (1 - options.beta1**step))
+        correction = kind(1 / np.sqrt(1 - options.beta2**step))
+        own, slopes, first_row, second_row = (
+            parameters[start:end],
+            gradients[start:end],
+            firsts[start:end],
+            seconds[start:end],
+        )
+        for k in range(len(own)):
+            gradient = slopes[k] + decay * own[k]
+            first = beta1 * first_row[k] + rest1 * gradient
+            second = beta2 * second_row[k] + rest2 * gradient * gradient
+            first_row[k] = zero if abs(first) < least_first else first
+            second_row[k] = zero if second < least_second else second
+            own[k] -= rate * first / (np.sqrt(second) * correction + epsilon)
+        start = end
     keep, share = kind(1 - tau), kind(tau)
     for k in range(len(parameters)):  # by itself: with a fifth array the compiler does not use vectors
         targets[k] = keep * targets[k] + share * parameters[k]
