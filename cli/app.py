@@ -5,6 +5,7 @@ Nothing heavy is imported here, so that help and completion answer at once; each
 
 import os
 import sys
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -16,6 +17,7 @@ from sb3_ddpg_custom.cli.evaluate import evaluate_command
 from sb3_ddpg_custom.cli.list_aliases import list_command
 from sb3_ddpg_custom.cli.options import DEBUG_VARIABLE
 from sb3_ddpg_custom.cli.show_config import config_command
+from sb3_ddpg_custom.cli.signals import InterruptedBySignal, ending_signals_raise
 from sb3_ddpg_custom.cli.train import train_command
 
 app = typer.Typer(
@@ -47,15 +49,20 @@ def common(
 
 
 def main() -> NoReturn:
-    """Run the command line; exit with 2 for a request that cannot be met, with 1 for a failure on the way."""
+    """Run the command line.
+
+    It exits with 2 for a request that cannot be met, with 1 for a failure on the way, and with 128 and the signal's
+    number where a signal ended it.
+    """
     try:
-        app()
+        with ending_signals_raise():
+            app()
     except UsageError as error:
         _fail(error, 2)
     except RunError as error:
         _fail(error, 1)
-    except KeyboardInterrupt as error:
-        _fail(error, 130, "interrupted")
+    except InterruptedBySignal as error:
+        _fail(error, 128 + error.signal, f"interrupted by {error.signal.name}")
     except Exception as error:
         _fail(error, 1, f"unexpected {type(error).__name__}: {one_line(error)}; --debug shows where it happened")
     sys.exit(0)
@@ -64,5 +71,6 @@ def main() -> NoReturn:
 def _fail(error: BaseException, code: int, message: str | None = None) -> NoReturn:
     if os.environ.get(DEBUG_VARIABLE):
         raise error
-    typer.echo(f"ddpg: {message or error}", err=True)
+    with suppress(OSError):  # the terminal may be gone
+        typer.echo(f"ddpg: {message or error}", err=True)
     sys.exit(code)

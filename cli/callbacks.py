@@ -1,19 +1,19 @@
 """What happens beside a training: evaluations, checkpoints, TensorBoard's extra pages, and a clean stop."""
 
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import HParam, TensorBoardOutputFormat
+from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
 
 from sb3_ddpg_custom.checkpoint import replacing, save_checkpoint
 from sb3_ddpg_custom.cli.episodes import play
+from sb3_ddpg_custom.cli.progress import TrainingProgress
+from sb3_ddpg_custom.cli.signals import SignalReceivedError, Signals
 
 # One page with what matters: TensorBoard's "Custom Scalars" tab.
 _LAYOUT = {
@@ -31,58 +31,29 @@ _LAYOUT = {
 _METRICS = ("eval/mean_reward", "rollout/ep_rew_mean", "train/q_mean", "train/critic_loss")
 
 
-class SignalReceivedError(Exception):
-    """A signal asked the run to end."""
+class Stop(BaseCallback):
+    """End the training at the first step after a signal, and at its last step.
 
+    SB3 ends a training between two updates: with ``train_freq`` in episodes that is the end of an episode, which may
+    never come.
 
-class Signals:
-    """Turns Ctrl-C and SIGTERM into a wish that the training grants between two steps.
-
-    A second signal finds Python's own handlers again, so an impatient user is not held. A signal that whoever started
-    this process has it ignore (``nohup``, a job in the background) stays ignored.
+    :param signals: that may come
+    :param total_steps: length of the training, env steps
     """
 
-    def __init__(self) -> None:
-        self.received: signal.Signals | None = None
-
-    @contextmanager
-    def caught(self) -> Iterator[None]:
-        """Catch both signals inside the block."""
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        # None: installed by something else than Python, which could not be put back.
-        before = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
-
-        def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-            self.received = signal.Signals(number)
-            for known, handler in before.items():
-                signal.signal(known, handler)
-
-        for number in before:
-            signal.signal(number, note)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def raise_if_received(self) -> None:
-        """Leave the evaluation that is going on.
-
-        :raises SignalReceivedError: if a signal came
-        """
-        if self.received is not None:
-            raise SignalReceivedError
-
-
-class StopOnSignal(BaseCallback):
-    """End the training at the first step after a signal."""
-
-    def __init__(self, signals: Signals) -> None:
+    def __init__(self, signals: Signals, total_steps: int) -> None:
         super().__init__()
         self.signals = signals
+        self.total_steps = total_steps
+        self._stops_itself = False
+
+    def _on_training_start(self) -> None:
+        model: Any = self.model
+        self._stops_itself = model.train_freq.unit is TrainFrequencyUnit.EPISODE
 
     def _on_step(self) -> bool:
-        return self.signals.received is None
+        is_over = self._stops_itself and self.num_timesteps >= self.total_steps
+        return self.signals.received is None and not is_over
 
 
 class Evaluation(BaseCallback):
@@ -97,7 +68,7 @@ class Evaluation(BaseCallback):
     :param folder: the run's folder
     :param config: text of its ``config.yml``
     :param signals: interrupts an evaluation too
-    :param report: called after each evaluation with step, mean return and whether it is the best so far
+    :param progress: is told how far an evaluation is, and how it went
     """
 
     def __init__(
@@ -109,7 +80,7 @@ class Evaluation(BaseCallback):
         folder: Path,
         config: str,
         signals: Signals,
-        report: Callable[[int, float, bool], None],
+        progress: TrainingProgress,
     ) -> None:
         super().__init__()
         self.env = env
@@ -118,7 +89,7 @@ class Evaluation(BaseCallback):
         self.folder = folder
         self.config = config
         self.signals = signals
-        self.report = report
+        self.progress = progress
         self.best_mean_return = -np.inf
         self._next = every_steps
         self._rows: dict[str, list[Any]] = {"timesteps": [], "results": [], "ep_lengths": []}
@@ -141,12 +112,14 @@ class Evaluation(BaseCallback):
     def _evaluate(self) -> None:
         sync_envs_normalization(self.training_env, self.env)
         self.env.env_method("restart")
-        played = play(self.model, self.env, self.episodes, on_step=lambda _: self.signals.raise_if_received())
+        played = play(self.model, self.env, self.episodes, on_step=self._on_evaluation_step)
         mean = float(played.returns.mean())
         is_best = mean > self.best_mean_return
         self._rows["timesteps"].append(self.num_timesteps)
         self._rows["results"].append(played.returns)
         self._rows["ep_lengths"].append(played.lengths)
+        if played.success_rate is not None:
+            self._rows.setdefault("successes", []).append(played.successes)
         with replacing(self.folder / "evaluations.npz") as file:
             np.savez(file, allow_pickle=False, **{name: np.asarray(rows) for name, rows in self._rows.items()})
         save_checkpoint(self.model, checkpoint_path(self.folder, self.num_timesteps), config=self.config)
@@ -155,9 +128,16 @@ class Evaluation(BaseCallback):
             save_checkpoint(self.model, self.folder / "best.zip", config=self.config)
         self.logger.record("eval/mean_reward", mean)
         self.logger.record("eval/mean_ep_length", float(played.lengths.mean()))
+        if played.success_rate is not None:
+            self.logger.record("eval/success_rate", played.success_rate)
         self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
         self.logger.dump(self.num_timesteps)
-        self.report(self.num_timesteps, mean, is_best)
+        self.progress.evaluated(self.num_timesteps, mean, played.success_rate, is_best=is_best)
+        self.progress.cut(self.env)
+
+    def _on_evaluation_step(self, finished: int) -> None:
+        self.signals.raise_if_received()
+        self.progress.evaluating(self.num_timesteps, finished, self.episodes)
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:

@@ -22,6 +22,7 @@ from sb3_ddpg_custom.cli.config_text import (
     received,
 )
 from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.paths import shown
 from sb3_ddpg_custom.cli.settings import Settings, unknown_key, validate
 
 # The top-level key of a run folder's config.yml that holds the seed and versions; not hyper-parameters.
@@ -100,7 +101,7 @@ def resolve(
         hint = did_you_mean(env, [*names, *registered_ids])
         raise UsageError(f"unknown environment '{env}'{hint or ';'} `ddpg list` shows the aliases and ids")
     if config is not None:
-        source = str(config)
+        source = str(shown(config))
         entry = _entry_for(env_id, parse_yaml(read_text(config), source), source)
 
     blame: dict[str, str] = {}  # key -> what set it, for error messages

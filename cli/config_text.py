@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.paths import shown
 from sb3_ddpg_custom.plain_values import number
 
 MAX_FILE_BYTES = 1_000_000
@@ -41,6 +42,14 @@ class _Loader(yaml.SafeLoader):
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
         return node
 
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merge ``<<``; a file of merges of merges would unfold to more than memory holds."""
+        super().flatten_mapping(node)
+        if len(node.value) > MAX_VALUES:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"merges that unfold to more than {MAX_VALUES:,} values", node.start_mark
+            )
+
 
 class _Dumper(yaml.SafeDumper):
     """PyYAML's safe dumper, without anchors and with quotes around strings that look like ``1e-3``."""
@@ -63,18 +72,20 @@ def read_text(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
-        raise UsageError(f"`{path}` does not exist; name an existing YAML file") from None
+        raise UsageError(f"`{shown(path)}` does not exist; name an existing YAML file") from None
     except IsADirectoryError:
-        raise UsageError(f"`{path}` is a directory; name a YAML file in it") from None
+        raise UsageError(f"`{shown(path)}` is a directory; name a YAML file in it") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"`{path}` cannot be read ({reason}); name a readable YAML file") from None
+        raise UsageError(f"`{shown(path)}` cannot be read ({reason}); name a readable YAML file") from None
     if len(content) > MAX_FILE_BYTES:
-        raise UsageError(f"`{path}` is larger than {MAX_FILE_BYTES:,} bytes; name a YAML file of hyper-parameters")
+        raise UsageError(
+            f"`{shown(path)}` is larger than {MAX_FILE_BYTES:,} bytes; name a YAML file of hyper-parameters"
+        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"`{path}` is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+        raise UsageError(f"`{shown(path)}` is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
 
 
 def parse_yaml(text: str, source: str) -> Any:

@@ -26,13 +26,30 @@ def evaluate_command(
             "--checkpoint", help="A run folder, or a .zip of this package or of Stable-Baselines3's DDPG or TD3."
         ),
     ],
-    episodes: Annotated[int, typer.Option(min=1, help="Episodes to play.")] = 100,
+    episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes to play.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Chooses the start states; never those of a training.")] = 0,
     env: Annotated[str | None, typer.Option(help="Alias or environment id; default: the checkpoint's own.")] = None,
     video: Annotated[
         Path | None, path_option("--video", metavar="DIR", help="Film all episodes into this folder.")
     ] = None,
     render: Annotated[bool, typer.Option("--render", help="Show the episodes in a window.")] = False,
+    normalization: Annotated[
+        Path | None,
+        path_option(
+            "--normalization",
+            metavar="FILE|none",
+            help="Statistics of VecNormalize for a checkpoint that does not hold them: what VecNormalize.save wrote "
+            "(no code in it is run), or a checkpoint of this package that does.",
+        ),
+    ] = None,
+    max_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Steps after which an episode is cut; default: the environment's own limit, and where it has none "
+            "that of the training's evaluations, or 10,000.",
+        ),
+    ] = None,
     imports: Import = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     debug: Debug = False,  # noqa: ARG001
@@ -53,6 +70,8 @@ def evaluate_command(
         video=video,
         render=render,
         imports=tuple(imports or ()),
+        normalization=normalization,
+        max_steps=max_steps,
     )
     console = screen(stderr=True)
     if as_json:
@@ -74,6 +93,8 @@ def evaluate_command(
         table.add_row("95 % interval", f"{result.ci95[0]:.2f} to {result.ci95[1]:.2f} (bootstrap of the mean)")
     table.add_row("min, max", f"{result.min_return:.2f}, {result.max_return:.2f}")
     table.add_row("mean length", f"{result.mean_length:.1f} steps")
+    if result.success_rate is not None:
+        table.add_row("success rate", f"{100 * result.success_rate:.1f} %")
     screen().print(table)
 
 

@@ -1,36 +1,36 @@
 """Evaluate a checkpoint, as a plain function: ``ddpg evaluate`` without the command line."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 from scipy import stats
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_ddpg_custom.checkpoint import Checkpoint, CheckpointError, build_policy, read_checkpoint
+from sb3_ddpg_custom.checkpoint import Checkpoint, CheckpointError, build_policy, read_checkpoint, read_normalization
 from sb3_ddpg_custom.checkpoint.normalization import normalize_like
+from sb3_ddpg_custom.cli.blame import exits_are_errors, reason
 from sb3_ddpg_custom.cli.config import RUN_KEY, resolve
-from sb3_ddpg_custom.cli.config_text import parse_yaml
-from sb3_ddpg_custom.cli.environments import (
-    can_render,
-    check_trainable,
-    evaluation_envs,
-    import_modules,
-    registered_ids,
-)
-from sb3_ddpg_custom.cli.episodes import play
+from sb3_ddpg_custom.cli.config_text import integer, parse_yaml
+from sb3_ddpg_custom.cli.drawing import can_render
+from sb3_ddpg_custom.cli.environments import evaluation_envs
+from sb3_ddpg_custom.cli.episodes import Episodes, play
 from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
+from sb3_ddpg_custom.cli.fitting import fit_to_env
+from sb3_ddpg_custom.cli.paths import absolute, remember_start, shown
+from sb3_ddpg_custom.cli.progress import episode_progress, remark_on_cuts
+from sb3_ddpg_custom.cli.registry import import_modules, registered_ids
 from sb3_ddpg_custom.cli.run_folder import find_checkpoint
 from sb3_ddpg_custom.cli.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.settings import Settings, validate
 from sb3_ddpg_custom.wrappers import RenderError, prepare_headless_rendering
-from sb3_ddpg_custom.wrappers.finite_guard import NonFiniteError
 
+_BOUND = 10_000  # steps of an episode without a limit of its own, in a checkpoint that does not say
 # Modules whose classes a checkpoint may ask for without the user's word: they only change what the policy sees.
 _HARMLESS = ("gymnasium.wrappers.", "rl_zoo3.wrappers.", "sb3_contrib.common.wrappers.")
 _WRITES_FILES = ("RecordVideo",)
@@ -47,6 +47,9 @@ class EvaluateRequest:
     :param video: folder for videos of all episodes
     :param render: show the episodes in a window
     :param imports: modules that register envs, or that hold wrappers the checkpoint uses
+    :param normalization: file with the statistics of ``VecNormalize``, for a checkpoint that does not hold its own
+    :param max_steps: an episode is cut after so many steps; None: at the env's own limit, else where the training's
+        evaluations were, else after 10,000
     """
 
     checkpoint: Path
@@ -56,6 +59,8 @@ class EvaluateRequest:
     video: Path | None = None
     render: bool = False
     imports: tuple[str, ...] = ()
+    normalization: Path | None = None
+    max_steps: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +77,7 @@ class EvaluateResult:
     :param min_return: the worst
     :param max_return: the best
     :param mean_length: env steps per episode
+    :param success_rate: share of the episodes whose last info said ``is_success``; None where the env says nothing
     :param returns: one per episode, in the order of their seeds
     """
 
@@ -85,6 +91,7 @@ class EvaluateResult:
     min_return: float
     max_return: float
     mean_length: float
+    success_rate: float | None
     returns: tuple[float, ...]
 
 
@@ -98,57 +105,47 @@ def evaluate(request: EvaluateRequest, console: Console) -> EvaluateResult:
     :raises UsageError: if the checkpoint or the env does not serve
     :raises RunError: if the env fails
     """
+    remember_start()
+    request = replace(
+        request,
+        checkpoint=absolute(request.checkpoint),
+        video=absolute(request.video),
+        normalization=absolute(request.normalization),
+    )
     import_modules(request.imports)
     if not request.render:
         prepare_headless_rendering()
     path = find_checkpoint(request.checkpoint)
     try:
-        checkpoint = read_checkpoint(path)
-        env_id, settings = _environment(request, checkpoint)
-        check_trainable(env_id, settings)
+        checkpoint = _with_normalization(read_checkpoint(path), request.normalization, console)
+        env_id, settings, trained_bound = _environment(request, checkpoint)
+        fitted = fit_to_env(env_id, settings)
         if request.video is not None or request.render:
-            problem = can_render(env_id, settings, "human" if request.render else "rgb_array")
+            problem = can_render(env_id, fitted.settings, "human" if request.render else "rgb_array")
             if problem is not None:
                 raise UsageError(f"{'--render' if request.render else '--video'}: {problem}; leave it out")
-        envs = evaluation_envs(
-            env_id,
-            settings,
-            evaluation_seeds(request.seed, request.episodes),
-            n_envs=1 if request.video or request.render else min(request.episodes, 16),
-            video=request.video,
-            render=request.render,
-            normalize=None if checkpoint.normalization is None else partial(_normalize, checkpoint),
-        )
+        with exits_are_errors():
+            envs = evaluation_envs(
+                env_id,
+                fitted.settings,
+                evaluation_seeds(request.seed, request.episodes),
+                n_envs=1 if request.video or request.render else min(request.episodes, 16),
+                most_steps=request.max_steps or (trained_bound or _BOUND if fitted.step_limit is None else None),
+                video=request.video,
+                render=request.render,
+                normalize=None if checkpoint.normalization is None else partial(_normalize, checkpoint),
+            )
     except CheckpointError as error:
         raise UsageError(f"--checkpoint: {error}") from error
     except OSError as error:
         if request.video is None:
             raise
-        raise UsageError(f"--video {request.video}: {error.strerror or error}") from error
-    try:
-        policy = build_policy(checkpoint, envs.observation_space, envs.action_space)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task(f"{env_id}: episodes", total=request.episodes)
-            played = play(policy, envs, request.episodes, on_step=lambda done: bar.update(task, completed=done))
-    except CheckpointError as error:
-        raise UsageError(f"--checkpoint: {error}") from error
-    except NonFiniteError as error:
-        raise RunError(f"evaluation stopped: {error}") from error
-    except RenderError as error:
-        cause = error.__cause__ or error
-        reason = one_line(f"{type(cause).__name__}: {cause}")
-        flag = "--video" if request.video is not None else "--render"
-        raise RunError(f"evaluation stopped: the environment failed to render ({reason}); leave out {flag}") from error
-    except OSError as error:
-        if request.video is None:
-            raise
-        raise RunError(f"evaluation stopped: {one_line(error.strerror or error)}") from error
-    finally:
-        envs.close()
+        raise UsageError(f"--video {shown(request.video)}: {error.strerror or error}") from error
+    played = _play(request, checkpoint, envs, env_id, console)
     returns = played.returns
     return EvaluateResult(
         env_id=env_id,
-        checkpoint=str(path),
+        checkpoint=str(shown(path)),
         episodes=request.episodes,
         seed=request.seed,
         mean_return=float(returns.mean()),
@@ -157,8 +154,72 @@ def evaluate(request: EvaluateRequest, console: Console) -> EvaluateResult:
         min_return=float(returns.min()),
         max_return=float(returns.max()),
         mean_length=float(played.lengths.mean()),
+        success_rate=played.success_rate,
         returns=tuple(float(value) for value in returns),
     )
+
+
+def _play(request: EvaluateRequest, checkpoint: Checkpoint, envs: VecEnv, env_id: str, console: Console) -> Episodes:
+    """Play, close the envs, and turn whatever they raise into one sentence."""
+    try:
+        with exits_are_errors():
+            try:
+                policy = build_policy(checkpoint, envs.observation_space, envs.action_space)
+                with episode_progress(console, env_id, request.episodes) as on_step:
+                    played = play(policy, envs, request.episodes, on_step=on_step)
+                remark = remark_on_cuts(envs, "--max-steps")
+            finally:
+                envs.close()
+    except CheckpointError as error:
+        raise UsageError(f"--checkpoint: {error}") from error
+    except RenderError as error:
+        cause = error.__cause__ or error
+        why = one_line(f"{type(cause).__name__}: {cause}")
+        flag = "--video" if request.video is not None else "--render"
+        raise RunError(f"evaluation stopped: the environment failed to render ({why}); leave out {flag}") from error
+    except Exception as error:  # an env may raise anything
+        raise RunError(f"evaluation stopped: {reason(error)}") from error
+    if remark:
+        console.print(remark, soft_wrap=True)
+    return played
+
+
+def _with_normalization(checkpoint: Checkpoint, path: Path | None, console: Console) -> Checkpoint:
+    """Give a checkpoint the statistics that the user names; without any it would be judged on raw observations."""
+    if path is None:
+        lacks = checkpoint.lacks_normalization
+        beside = _statistics_beside(checkpoint.path) if lacks is None else None
+        if lacks or beside is not None:
+            named = str(shown(beside)) if beside is not None else "FILE, which VecNormalize.save wrote"
+            how = "seems to have been" if beside is not None else "was"
+            raise UsageError(
+                f"{shown(checkpoint.path)} {how} trained under VecNormalize and does not hold its statistics; "
+                f"add --normalization {named}" + ("" if beside is None else ", or --normalization none if it was not")
+            )
+        if lacks is None:
+            console.print(
+                f"{shown(checkpoint.path)} does not say whether it was trained under VecNormalize; if it was, name the "
+                "file that VecNormalize.save wrote with --normalization",
+                soft_wrap=True,
+            )
+        return checkpoint
+    if path.name == "none":
+        return replace(checkpoint, normalization=None)
+    try:
+        return replace(checkpoint, normalization=read_normalization(find_checkpoint(path, "--normalization")))
+    except CheckpointError as error:
+        raise UsageError(f"--normalization: {error}") from error
+
+
+def _statistics_beside(path: Path) -> Path | None:
+    """Find statistics where SB3's users (in the same folder) and rl_zoo3 (in a folder within) put them."""
+    candidates = sorted([*path.parent.glob("*.pkl"), *path.parent.glob("*/vecnormalize.pkl")])
+    for candidate in candidates[:20]:
+        if "norm" in candidate.name.lower():
+            with suppress(CheckpointError):
+                read_normalization(candidate)
+                return candidate
+    return None
 
 
 def _normalize(checkpoint: Checkpoint, env: VecEnv) -> VecEnv:
@@ -178,34 +239,36 @@ def bootstrap_interval(values: "np.ndarray[Any, Any] | Sequence[float]") -> tupl
     return float(interval.low), float(interval.high)
 
 
-def _environment(request: EvaluateRequest, checkpoint: Checkpoint) -> tuple[str, Settings]:
-    """Find out what the checkpoint was trained on; the user's word goes first."""
+def _environment(request: EvaluateRequest, checkpoint: Checkpoint) -> tuple[str, Settings, int | None]:
+    """Find out what the checkpoint was trained on, and where its evaluations were cut; the user's word goes first."""
     own = _own_environment(checkpoint)
     if request.env is not None:
         asked = resolve(
             request.env, config=None, overrides=(), steps=None, n_envs=None, registered_ids=registered_ids()
         )
         if own is None or own[0] != asked.env_id:
-            return asked.env_id, asked.settings
+            return asked.env_id, asked.settings, None
     if own is None:
         raise UsageError(
-            f"{checkpoint.path} does not say what it was trained on; name it with --env, as in --env pendulum"
+            f"{shown(checkpoint.path)} does not say what it was trained on; name it with --env, as in --env pendulum"
         )
-    env_id, settings = own
+    env_id, settings, _ = own
     _check_harmless(request, checkpoint, env_id, settings)
     return own
 
 
-def _own_environment(checkpoint: Checkpoint) -> tuple[str, Settings] | None:
+def _own_environment(checkpoint: Checkpoint) -> tuple[str, Settings, int | None] | None:
     if checkpoint.config is None:
         return None
-    source = f"config.yml in {checkpoint.path}"
+    source = f"config.yml in {shown(checkpoint.path)}"
     document = parse_yaml(checkpoint.config, source)
     entries = {key: value for key, value in document.items() if key != RUN_KEY} if isinstance(document, dict) else {}
     if len(entries) != 1 or not all(isinstance(value, dict) for value in entries.values()):
         raise UsageError(f"{source} names no single environment; name it with --env")
     ((env_id, entry),) = entries.items()
-    return str(env_id), validate(entry, source)
+    facts = document.get(RUN_KEY)
+    bound = integer(facts.get("eval_max_steps")) if isinstance(facts, dict) else None
+    return str(env_id), validate(entry, source), bound if bound is not None and bound >= 1 else None
 
 
 def _check_harmless(request: EvaluateRequest, checkpoint: Checkpoint, env_id: str, settings: Settings) -> None:
@@ -215,11 +278,11 @@ def _check_harmless(request: EvaluateRequest, checkpoint: Checkpoint, env_id: st
     imports = ":" in env_id or env_id.startswith(("GymV21", "GymV26"))
     names += [env_id.replace(":", ".")] if imports and request.env is None else []
     for name in names:
-        named = any(name.startswith(f"{module}.") for module in request.imports)
+        named = any(name.startswith(f"{module.partition(':')[0]}.") for module in request.imports)
         harmless = name.startswith(_HARMLESS) and not name.endswith(_WRITES_FILES)
         if not named and not harmless:
             module = name.rpartition(".")[0] or name
             raise UsageError(
-                f"{checkpoint.path} wants to import {module}, which could run anything; "
+                f"{shown(checkpoint.path)} wants to import {module}, which could run anything; "
                 f"if you trust it, add --import {module}"
             )

@@ -8,7 +8,7 @@ def list_command(debug: Debug = False) -> None:  # noqa: ARG001
     from rich.table import Table
 
     from sb3_ddpg_custom.cli.config import aliases
-    from sb3_ddpg_custom.cli.environments import needed_extra
+    from sb3_ddpg_custom.cli.registry import needed_extra
     from sb3_ddpg_custom.cli.screen import screen
 
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from gymnasium import spaces
 
+from sb3_ddpg_custom.cli.blame import reason
 from sb3_ddpg_custom.cli.classes import build_policy_kwargs, build_replay_buffer_class, import_class
 from sb3_ddpg_custom.cli.config_text import did_you_mean
 from sb3_ddpg_custom.cli.errors import UsageError, one_line
+from sb3_ddpg_custom.cli.fitting import suited_policy
 from sb3_ddpg_custom.cli.noise import build_action_noise, build_parameter_noise, build_schedule
 from sb3_ddpg_custom.cli.settings import Settings
 
@@ -49,7 +51,10 @@ def build_model(settings: Settings, env: "VecEnv", *, seed: int, device: str) ->
     """
     from sb3_ddpg_custom.ddpg import DDPG
 
-    policy = import_class(settings.policy, "policy") if "." in settings.policy else settings.policy
+    if settings.policy is None:
+        settings = settings.model_copy(update={"policy": suited_policy(env.observation_space)})
+    name = str(settings.policy)
+    policy = import_class(name, "policy") if "." in name else name
     buffer = build_replay_buffer_class(settings.replay_buffer_class)
     critic_rate = settings.critic_learning_rate
     arguments = {
@@ -62,7 +67,7 @@ def build_model(settings: Settings, env: "VecEnv", *, seed: int, device: str) ->
         "replay_buffer_kwargs": dict(settings.replay_buffer_kwargs),
         **{name: getattr(settings, name) for name in _PASSED_ON},
     }
-    _check_policy(settings, env)
+    _check_policy(name, settings, env)
     _check_replay_buffer(settings, buffer, env)
     try:
         return DDPG(policy, env, seed=seed, device=device, **arguments)
@@ -71,8 +76,7 @@ def build_model(settings: Settings, env: "VecEnv", *, seed: int, device: str) ->
             f"buffer_size is {settings.buffer_size}, more than memory holds ({one_line(error)[:40]}); lower it"
         ) from error
     except Exception as error:  # SB3's policies and buffers, and anybody's own, raise what they like
-        reason = one_line(error) or type(error).__name__
-        raise UsageError(f"no model can be built with {_named(settings)}: {reason}") from error
+        raise UsageError(f"no model can be built with {_named(settings)}: {reason(error)}") from error
 
 
 def remarks_on_precision(precision: str, device: "th.device") -> list[str]:
@@ -97,28 +101,26 @@ def _named(settings: Settings) -> str:
     return ", ".join(given)
 
 
-def _check_policy(settings: Settings, env: "VecEnv") -> None:
+def _check_policy(policy: str, settings: Settings, env: "VecEnv") -> None:
     from stable_baselines3.common.preprocessing import is_image_space
 
     from sb3_ddpg_custom.ddpg import DDPG
 
     space = env.observation_space
     is_dict = isinstance(space, spaces.Dict)
-    if is_dict and settings.policy in ("MlpPolicy", "CnnPolicy"):
-        raise UsageError(
-            f"policy is {settings.policy}, but the observations are a Dict; use --set policy=MultiInputPolicy"
-        )
-    if not is_dict and settings.policy == "MultiInputPolicy":
+    if is_dict and policy in ("MlpPolicy", "CnnPolicy"):
+        raise UsageError(f"policy is {policy}, but the observations are a Dict; use --set policy=MultiInputPolicy")
+    if not is_dict and policy == "MultiInputPolicy":
         raise UsageError("policy is MultiInputPolicy, but the observations are no Dict; use --set policy=MlpPolicy")
     custom = "features_extractor_class" in settings.policy_kwargs
     normalized = not settings.policy_kwargs.get("normalize_images", True)
-    if settings.policy == "CnnPolicy" and not custom and not is_image_space(space, normalized_image=normalized):
+    if policy == "CnnPolicy" and not custom and not is_image_space(space, normalized_image=normalized):
         raise UsageError(
             f"policy is CnnPolicy, but the observations of shape {space.shape} and type {space.dtype} are no images of "
             "type uint8; use --set policy=MlpPolicy"
         )
-    if "." not in settings.policy:
-        _check_names("policy_kwargs", settings.policy_kwargs, DDPG.policy_aliases[settings.policy])
+    if "." not in policy:
+        _check_names("policy_kwargs", settings.policy_kwargs, DDPG.policy_aliases[policy])
 
 
 def _check_replay_buffer(settings: Settings, buffer: type[Any] | None, env: "VecEnv") -> None:

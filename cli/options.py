@@ -24,7 +24,11 @@ Debug = Annotated[
 ]
 Import = Annotated[
     list[str] | None,
-    typer.Option("--import", metavar="MODULE", help="Import a module that registers environments; repeatable."),
+    typer.Option(
+        "--import",
+        metavar="MODULE[:FUNCTION]",
+        help="Import a module that registers environments, or call a function of it that does; repeatable.",
+    ),
 ]
 
 

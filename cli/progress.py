@@ -1,20 +1,29 @@
-"""Showing how a training goes: a live line in a terminal, a plain line now and then elsewhere."""
+"""Showing how long work goes: a live line in a terminal, a plain line now and then elsewhere."""
 
 import time
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from stable_baselines3.common.callbacks import BaseCallback
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stable_baselines3.common.vec_env import VecEnv
+
 _REFRESH_SECONDS = 0.2
 _PLAIN_LINES = 10
+_SILENCE_SECONDS = 30.0
 
 
 class TrainingProgress(BaseCallback):
-    """Steps, steps per second, time left, return, Q and losses.
+    """Steps, steps per second, time left, return, Q and losses; and the evaluations between.
 
-    :param console: where to; a terminal gets a live line, anything else about ten plain lines
+    :param console: where to; a terminal gets a live line, anything else a plain line per tenth, and at least two in a
+        minute
     :param total_steps: length of the training, env steps
     """
 
@@ -36,41 +45,78 @@ class TrainingProgress(BaseCallback):
         self._last_seconds = 0.0
         self._started = (0.0, 0)
         self._next_line = max(total_steps // _PLAIN_LINES, 1)
+        self._cut_was_said = False
 
     def _on_training_start(self) -> None:
-        self._started = (time.monotonic(), self.num_timesteps)
+        self._last_seconds = time.monotonic()
+        self._started = (self._last_seconds, self.num_timesteps)
         self.bar.start()
 
     def _on_step(self) -> bool:
+        seconds = time.monotonic() - self._last_seconds
         if self.console.is_terminal:
-            now = time.monotonic()
-            if now - self._last_seconds >= _REFRESH_SECONDS:
-                self._last_seconds = now
-                self._show()
-        elif self.num_timesteps >= self._next_line:
-            self._next_line += max(self.total_steps // _PLAIN_LINES, 1)
-            self.console.print(
-                f"step {self.num_timesteps:,} of {self.total_steps:,}  {self._rate()} steps/s  {self._figures()}"
-            )
+            if seconds >= _REFRESH_SECONDS:
+                self._show(self._figures())
+        elif self.num_timesteps >= self._next_line or seconds >= _SILENCE_SECONDS:
+            self._next_line = self.num_timesteps + max(self.total_steps // _PLAIN_LINES, 1)
+            self._say(f"step {self.num_timesteps:,} of {self.total_steps:,}  {self._rate()} steps/s  {self._figures()}")
         return True
 
     def _on_training_end(self) -> None:
-        self._show()
+        self._show(self._figures())
         self.bar.stop()
 
-    def note(self, step: int, mean_return: float, is_best: bool) -> None:
+    def evaluating(self, step: int, finished: int, episodes: int) -> None:
+        """Say how far an evaluation is, now and then.
+
+        :param step: of the training
+        :param finished: episodes played
+        :param episodes: to play
+        """
+        seconds = time.monotonic() - self._last_seconds
+        if self.console.is_terminal:
+            if seconds >= _REFRESH_SECONDS:
+                self._show(f"evaluating: {finished} of {episodes} episodes")
+        elif seconds >= _SILENCE_SECONDS:
+            self._say(f"evaluating at step {step:,}: {finished} of {episodes} episodes")
+
+    def evaluated(self, step: int, mean_return: float, success_rate: float | None, *, is_best: bool) -> None:
         """Say how an evaluation went.
 
         :param step: when, env steps
         :param mean_return: over the evaluation's episodes
+        :param success_rate: share of its episodes, None where the env says nothing of it
         :param is_best: whether no earlier evaluation was as good
         """
-        self.console.print(
-            f"evaluation at step {step:,}: return {mean_return:.1f}" + (" (best so far)" if is_best else "")
+        success = "" if success_rate is None else f", success {100 * success_rate:.0f} %"
+        self._say(
+            f"evaluation at step {step:,}: return {mean_return:.1f}{success}" + (" (best so far)" if is_best else "")
         )
 
-    def _show(self) -> None:
-        self.bar.update(self._task, completed=self.num_timesteps, rate=self._rate(), figures=self._figures())
+    def cut(self, env: "VecEnv") -> None:
+        """Say once if an evaluation's episodes were cut.
+
+        :param env: the evaluation's
+        """
+        remark = "" if self._cut_was_said else remark_on_cuts(env, "--eval-max-steps")
+        if remark:
+            self._cut_was_said = True
+            self.note(remark)
+
+    def note(self, text: str) -> None:
+        """Say something in a line of its own.
+
+        :param text: one sentence
+        """
+        self.console.print(text, soft_wrap=True)
+
+    def _say(self, text: str) -> None:
+        self._last_seconds = time.monotonic()
+        self.console.print(text)
+
+    def _show(self, figures: str) -> None:
+        self._last_seconds = time.monotonic()
+        self.bar.update(self._task, completed=self.num_timesteps, rate=self._rate(), figures=figures)
 
     def _rate(self) -> str:
         seconds, steps = self._started
@@ -85,3 +131,41 @@ class TrainingProgress(BaseCallback):
             update = model.last_update
             shown += [f"Q {update.q_mean:.1f}", f"loss Q {update.critic_loss:.3g} μ {update.actor_loss:.3g}"]
         return "  ".join(shown)
+
+
+@contextmanager
+def episode_progress(console: Console, env_id: str, episodes: int) -> "Iterator[Callable[[int], None]]":
+    """Show how many episodes of an evaluation are finished.
+
+    :param console: where to
+    :param env_id: what is played
+    :param episodes: how many there are
+    :return: to be called with the number of episodes finished, as often as one likes
+    """
+    last = time.monotonic()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(f"{env_id}: episodes", total=episodes)
+
+        def show(finished: int) -> None:
+            nonlocal last
+            if console.is_terminal:
+                bar.update(task, completed=finished)
+            elif time.monotonic() - last >= _SILENCE_SECONDS:
+                last = time.monotonic()
+                console.print(f"{env_id}: {finished} of {episodes} episodes")
+
+        yield show
+
+
+def remark_on_cuts(env: "VecEnv", flag: str) -> str:
+    """Say that episodes were cut, in a sentence; nothing where none were.
+
+    :param env: an evaluation's, as ``evaluation_envs`` made it
+    :param flag: the option that sets the bound
+    """
+    if not env.has_attr("cut_episodes") or not sum(env.get_attr("cut_episodes")):
+        return ""
+    bound = max(env.get_attr("bound_steps"))
+    return (
+        f"evaluation episodes that have no end after {bound:,} steps are cut there ({flag} sets how long one may last)"
+    )

@@ -15,22 +15,18 @@ from stable_baselines3.common.utils import safe_mean
 
 from sb3_ddpg_custom.checkpoint import Checkpoint, replacing, save_checkpoint
 from sb3_ddpg_custom.checkpoint.normalization import restore
+from sb3_ddpg_custom.cli.blame import exits_are_errors, reason
 from sb3_ddpg_custom.cli.blas import remarks_on_blas
-from sb3_ddpg_custom.cli.callbacks import (
-    Evaluation,
-    SignalReceivedError,
-    Signals,
-    StopOnSignal,
-    TensorBoardPages,
-    checkpoint_path,
-)
+from sb3_ddpg_custom.cli.callbacks import Evaluation, Stop, TensorBoardPages, checkpoint_path
 from sb3_ddpg_custom.cli.classes import import_class
 from sb3_ddpg_custom.cli.config import Resolved
 from sb3_ddpg_custom.cli.environments import evaluation_envs, normalizer, training_envs
-from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
+from sb3_ddpg_custom.cli.errors import RunError, UsageError
 from sb3_ddpg_custom.cli.model import build_model, remarks_on_precision
+from sb3_ddpg_custom.cli.paths import shown
 from sb3_ddpg_custom.cli.progress import TrainingProgress
 from sb3_ddpg_custom.cli.seeds import evaluation_seeds
+from sb3_ddpg_custom.cli.signals import SignalReceivedError, Signals
 from sb3_ddpg_custom.cli.threads import torch_threads
 from sb3_ddpg_custom.wrappers import RenderError
 from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
@@ -51,6 +47,7 @@ class Plan:
     :param config: text of its ``config.yml``, which is written into it
     :param eval_every: env steps between evaluations
     :param eval_episodes: episodes per evaluation
+    :param eval_max_steps: an evaluation's episode is cut after so many steps; None leaves it to the env's own limit
     :param video: which training episodes to record
     :param render: show the first env in a window
     :param start_from: checkpoint to begin with
@@ -64,6 +61,7 @@ class Plan:
     config: str
     eval_every: int
     eval_episodes: int
+    eval_max_steps: int | None
     video: EpisodeSchedule
     render: bool
     start_from: Checkpoint | None
@@ -102,7 +100,7 @@ class TrainResult:
 def run(plan: Plan, console: Console) -> TrainResult:
     """Train as planned.
 
-    Before the first env step everything can still be refused, and the folder goes then. Signals do what they always do
+    Before the first env step everything can still be refused, and the folder goes then. Signals end the command at once
     until the training begins; from there on they end it with a saved model.
 
     :param plan: what was decided
@@ -115,15 +113,29 @@ def run(plan: Plan, console: Console) -> TrainResult:
     with ExitStack() as stack:
         unused = stack.enter_context(_removed_if_unused(plan.folder))
         stack.enter_context(torch_threads(plan.threads, settings))
+        progress = TrainingProgress(console, settings.n_timesteps)
+
+        def no_more_films(error: RenderError) -> None:
+            progress.note(f"no videos from here on: {_drawing_failed(error)}")
+
         with _mistakes_are_sentences(env_id, plan.folder):
             with replacing(plan.folder / "config.yml") as file:
                 file.write(plan.config.encode())
-            envs = training_envs(env_id, settings, plan.folder, video=plan.video, render=plan.render)
+            envs = training_envs(
+                env_id,
+                settings,
+                plan.folder,
+                video=plan.video,
+                render=plan.render,
+                on_render_error=no_more_films,
+            )
             stack.push(_closing(envs.close))
             seeds = evaluation_seeds(0, plan.eval_episodes)
             side_by_side = min(plan.eval_episodes, 10)
             frozen = normalizer(settings, training=False)
-            evaluation_env = evaluation_envs(env_id, settings, seeds, n_envs=side_by_side, normalize=frozen)
+            evaluation_env = evaluation_envs(
+                env_id, settings, seeds, n_envs=side_by_side, most_steps=plan.eval_max_steps, normalize=frozen
+            )
             stack.push(_closing(evaluation_env.close))
 
             model = build_model(settings, envs, seed=plan.seed, device=plan.device)
@@ -133,7 +145,6 @@ def run(plan: Plan, console: Console) -> TrainResult:
             model.set_logger(configure(str(plan.folder), ["tensorboard"]))
             stack.push(_closing(model.logger.close))
         unused.model = model
-        progress = TrainingProgress(console, settings.n_timesteps)
         evaluation = Evaluation(
             evaluation_env,
             episodes=plan.eval_episodes,
@@ -141,19 +152,20 @@ def run(plan: Plan, console: Console) -> TrainResult:
             folder=plan.folder,
             config=plan.config,
             signals=signals,
-            report=progress.note,
+            progress=progress,
         )
         pages = TensorBoardPages(_hyperparameters(plan))
-        callbacks = [StopOnSignal(signals), evaluation, pages, progress, *extra_callbacks]
-        console.print(f"{env_id}: {settings.n_timesteps:,} steps, seed {plan.seed}, in {plan.folder}")
+        callbacks = [Stop(signals, settings.n_timesteps), evaluation, pages, progress, *extra_callbacks]
+        console.print(f"{env_id}: {settings.n_timesteps:,} steps, seed {plan.seed}, in {shown(plan.folder)}")
         for remark in [*remarks_on_precision(settings.precision, model.device), *remarks_on_blas()]:
             console.print(remark, soft_wrap=True)
         started = time.monotonic()
         with signals.caught():
             try:
-                model.learn(settings.n_timesteps, callbacks)
-                if signals.received is None:
-                    evaluation.finish()
+                with exits_are_errors():
+                    model.learn(settings.n_timesteps, callbacks)
+                    if signals.received is None:
+                        evaluation.finish()
             except SignalReceivedError:
                 pass
             except Exception as error:
@@ -167,8 +179,8 @@ def run(plan: Plan, console: Console) -> TrainResult:
                 save_checkpoint(model, checkpoint, config=plan.config)
             except OSError as error:
                 raise RunError(
-                    f"training ended at step {model.num_timesteps}, but {checkpoint} cannot be written "
-                    f"({_reason(error)}); {_what_is_left(plan.folder)}"
+                    f"training ended at step {model.num_timesteps}, but {shown(checkpoint)} cannot be written "
+                    f"({reason(error)}); {_what_is_left(plan.folder)}"
                 ) from error
         return TrainResult(
             env_id=env_id,
@@ -208,13 +220,14 @@ def _removed_if_unused(folder: Path) -> Iterator[_Unused]:
 def _mistakes_are_sentences(env_id: str, folder: Path) -> Iterator[None]:
     """Blame the settings for what goes wrong while envs, model and callbacks are made."""
     try:
-        yield
+        with exits_are_errors():
+            yield
     except (UsageError, RunError):
         raise
     except OSError as error:
-        raise RunError(f"{env_id} cannot be trained in {folder}: {_reason(error)}") from error
+        raise RunError(f"{env_id} cannot be trained in {shown(folder)}: {reason(error)}") from error
     except Exception as error:  # anybody's env, wrapper, policy or callback
-        raise UsageError(f"{env_id} cannot be trained with these settings: {_reason(error)}") from error
+        raise UsageError(f"{env_id} cannot be trained with these settings: {reason(error)}") from error
 
 
 def _closing(close: Callable[[], None]) -> Callable[..., None]:
@@ -222,26 +235,35 @@ def _closing(close: Callable[[], None]) -> Callable[..., None]:
 
     def leave(kind: type[BaseException] | None, *_: object) -> None:
         try:
-            close()
-        except OSError as error:
+            with exits_are_errors():
+                close()
+        except Exception as error:  # an env may raise anything while it is closed
             if kind is None:
-                raise RunError(f"the training is over, but not all of it could be written: {_reason(error)}") from error
+                what = "not all of it could be written" if isinstance(error, OSError) else "closing it failed"
+                raise RunError(f"the training is over, but {what}: {reason(error)}") from error
 
     return leave
 
 
 def _begin_with(model: "DDPG", checkpoint: Checkpoint) -> None:
     normalization = model.get_vec_normalize_env()
+    if checkpoint.lacks_normalization:
+        raise UsageError(
+            f"--from {shown(checkpoint.path)} was trained under VecNormalize and does not hold its statistics; begin "
+            "with a checkpoint of this package, which does"
+        )
     if normalization is None and checkpoint.normalization is not None:
-        raise UsageError(f"--from {checkpoint.path} was trained with normalisation; add --set normalize=true")
+        raise UsageError(f"--from {shown(checkpoint.path)} was trained with normalisation; add --set normalize=true")
     if normalization is not None and checkpoint.normalization is None:
-        raise UsageError(f"--from {checkpoint.path} was trained without normalisation; add --set normalize=false")
+        raise UsageError(
+            f"--from {shown(checkpoint.path)} was trained without normalisation; add --set normalize=false"
+        )
     try:
         model.set_parameters(dict(checkpoint.parameters))
         if normalization is not None and checkpoint.normalization is not None:
             restore(checkpoint.normalization, normalization)
     except (ValueError, RuntimeError, KeyError) as error:
-        raise UsageError(f"--from {checkpoint.path} does not fit these settings: {_reason(error)}") from error
+        raise UsageError(f"--from {shown(checkpoint.path)} does not fit these settings: {reason(error)}") from error
 
 
 def _extra_callbacks(plan: Plan) -> list[BaseCallback]:
@@ -254,7 +276,7 @@ def _extra_callbacks(plan: Plan) -> list[BaseCallback]:
             callbacks.append(kind(**spec.kwargs))
         except Exception as error:  # a callback may raise anything while it is made
             raise UsageError(
-                f"callback {spec.name} cannot be made with {dict(spec.kwargs)}: {_reason(error)}"
+                f"callback {spec.name} cannot be made with {dict(spec.kwargs)}: {reason(error)}"
             ) from error
     return callbacks
 
@@ -266,28 +288,29 @@ def _hyperparameters(plan: Plan) -> Mapping[str, Any]:
 
 def _failure(model: "DDPG", plan: Plan, error: Exception) -> str:
     """Save what is still good, and say it in one sentence."""
-    reason = _reason(error)
-    if isinstance(error, RenderError):
-        reason = f"drawing for a video failed ({_reason(error.__cause__ or error)}); --video none trains without"
+    why = reason(error)
     if model.num_timesteps == 0:
-        return f"training failed at its first step: {reason}"
-    message = f"training stopped at step {model.num_timesteps}: {reason}"
+        return f"training failed at its first step: {why}"
+    message = f"training stopped at step {model.num_timesteps}: {why}"
     if not all(bool(parameter.isfinite().all()) for parameter in model.policy.parameters()):
-        return f"{message}; the weights are no numbers any more, so see best.zip and checkpoints/ in {plan.folder}"
+        return (
+            f"{message}; the weights are no numbers any more, so see best.zip and checkpoints/ in {shown(plan.folder)}"
+        )
     path = checkpoint_path(plan.folder, model.num_timesteps)
     try:
         save_checkpoint(model, path, config=plan.config)
     except Exception as second:  # whatever it is, the first error is what the user has to know
-        return f"{message}; {path} cannot be written ({_reason(second)}); {_what_is_left(plan.folder)}"
-    return f"{message}; the model as it was is in {path}"
+        return f"{message}; {shown(path)} cannot be written ({reason(second)}); {_what_is_left(plan.folder)}"
+    return f"{message}; the model as it was is in {shown(path)}"
+
+
+def _drawing_failed(error: RenderError) -> str:
+    cause = error.__cause__ or error
+    return f"drawing failed ({reason(cause)})"
 
 
 def _what_is_left(folder: Path) -> str:
     """Name the model that an earlier step has saved."""
     candidates = [folder / "best.zip", *sorted((folder / "checkpoints").glob("*.zip"), reverse=True)]
     left = next((path for path in candidates if path.is_file()), None)
-    return "no model was saved" if left is None else f"an earlier model is in {left}"
-
-
-def _reason(error: BaseException) -> str:
-    return one_line(error) or type(error).__name__
+    return "no model was saved" if left is None else f"an earlier model is in {shown(left)}"

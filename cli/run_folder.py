@@ -5,6 +5,7 @@ import unicodedata
 from pathlib import Path
 
 from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.paths import shown
 
 # Control characters, undecodable bytes, and what breaks lines.
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
@@ -31,15 +32,15 @@ def create_run_folder(out: Path, env_id: str, name: str | None) -> Path:
         taken = [int(run.name) for run in parent.iterdir() if run.name.isdecimal()]
         return _first_free(parent, max(taken, default=0) + 1)
     except FileExistsError as error:
-        taken_by = parent / name if name is not None and parent.is_dir() else error.filename
-        raise UsageError(f"{taken_by} exists already; choose another --name or --out") from error
+        taken_by = parent / name if name is not None and parent.is_dir() else Path(error.filename)
+        raise UsageError(f"{shown(taken_by)} exists already; choose another --name or --out") from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG and name is not None and parent.is_dir():
             raise UsageError(
                 f"--name has {len(name)} characters, too many for a folder; choose a shorter one"
             ) from error
         raise UsageError(
-            f"--out {out}: {parent} cannot be written ({error.strerror}); choose another folder"
+            f"--out {shown(out)}: {shown(parent)} cannot be written ({error.strerror}); choose another folder"
         ) from error
 
 
@@ -62,11 +63,11 @@ def find_checkpoint(path: Path, flag: str = "--checkpoint") -> Path:
     :raises UsageError: if there is none
     """
     if not path.exists():
-        raise UsageError(f"{flag} {path} does not exist; name a run folder or a .zip file")
+        raise UsageError(f"{flag} {shown(path)} does not exist; name a run folder or a .zip file")
     if not path.is_dir():
         return path
     steps = sorted((path / "checkpoints").glob("step_*.zip"))
     for candidate in (path / "best.zip", path / "final.zip", *reversed(steps)):
         if candidate.is_file():
             return candidate
-    raise UsageError(f"{flag} {path} is a folder without best.zip, final.zip or checkpoints; name a run folder")
+    raise UsageError(f"{flag} {shown(path)} is a folder without best.zip, final.zip or checkpoints; name a run folder")

@@ -1,5 +1,9 @@
 """Consoles that print every text as it is: messages, paths and names of others may hold brackets."""
 
+import sys
+from contextlib import suppress
+from typing import Any, TextIO, cast
+
 from rich.console import Console
 
 
@@ -9,4 +13,24 @@ def screen(*, stderr: bool = False, quiet: bool = False) -> Console:
     :param stderr: for progress and notes; results go to standard output
     :param quiet: print nothing
     """
-    return Console(stderr=stderr, quiet=quiet, highlight=False, markup=False)
+    file = cast(TextIO, _Lasting(sys.stderr)) if stderr else None
+    return Console(file=file, stderr=stderr, quiet=quiet, highlight=False, markup=False)
+
+
+class _Lasting:
+    """Standard error that may vanish: a closed terminal or a pipe without a reader must not end a training."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._file.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)

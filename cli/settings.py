@@ -1,5 +1,6 @@
 """The settings of a training run, and what makes them valid."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar
@@ -78,14 +79,32 @@ def _train_freq(value: Any) -> int | tuple[int, str] | None:
     return integer(value)
 
 
+_NORMALIZE_SWITCHES = ("norm_obs", "norm_reward", "training")
+_NORMALIZE_NUMBERS = ("clip_obs", "clip_reward", "gamma", "epsilon")
+
+
+def _positive_number(key: str, value: Any) -> float:
+    converted = number(value)
+    if converted is None or not 0 < converted <= (1 if key == "gamma" else math.inf):
+        raise ValueError(f"expected for {key} a number above 0" + (" and at most 1" if key == "gamma" else ""))
+    return converted
+
+
 def _normalize(value: Any) -> dict[str, Any] | Literal[False]:
     if value is None or value is False:
         return False
     kwargs = {} if value is True else plain_kwargs(value)
-    known = ("norm_obs", "norm_reward", "clip_obs", "clip_reward", "gamma", "epsilon", "norm_obs_keys", "training")
-    for key in kwargs:
+    known = (*_NORMALIZE_SWITCHES, *_NORMALIZE_NUMBERS, "norm_obs_keys")
+    for key, setting in kwargs.items():
         if key not in known:
             raise ValueError(f"{key!r} is no argument of VecNormalize{did_you_mean(key, known)}")
+        if key in _NORMALIZE_SWITCHES and not isinstance(setting, bool):
+            raise ValueError(f"expected for {key} true or false")
+        if key in _NORMALIZE_NUMBERS:
+            kwargs[key] = _positive_number(key, setting)
+    names = kwargs.get("norm_obs_keys")
+    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise ValueError("expected for norm_obs_keys a list of names of the observation's parts")
     # Never an empty mapping: "if settings.normalize" must mean what it says.
     return kwargs or {"norm_obs": True, "norm_reward": True}
 
@@ -106,15 +125,33 @@ def _class_specs(value: Any) -> tuple[ClassSpec, ...]:
 def _env_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
     if "render_mode" in kwargs:
         raise ValueError("leave out render_mode; --render shows a window, and --video films")
+    limit = kwargs.get("max_episode_steps")
+    if limit is not None:
+        whole = integer(limit)
+        if whole is None or whole < 1:
+            raise ValueError(
+                "expected for max_episode_steps a whole number of at least 1; leave it out for the env's own"
+            )
+        return {**kwargs, "max_episode_steps": whole}
     return kwargs
 
 
 def _monitor_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
-    known = ("allow_early_resets", "reset_keywords", "info_keywords", "override_existing")
-    for key in kwargs:
+    known = ("allow_early_resets", "info_keywords", "override_existing")
+    for key, value in kwargs.items():
+        if key == "reset_keywords":
+            raise ValueError("leave out reset_keywords; no training gives arguments to an environment's reset")
         if key not in known:
             raise ValueError(f"{key!r} is none of {', '.join(known)}{did_you_mean(key, known)}")
-    return kwargs
+        if key != "info_keywords" and not isinstance(value, bool):
+            raise ValueError(f"expected for {key} true or false")
+    if "info_keywords" not in kwargs:
+        return kwargs
+    words = kwargs["info_keywords"]
+    words = [words] if isinstance(words, str) else words or []
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError("expected for info_keywords a list of names, such as [is_success]")
+    return {**kwargs, "info_keywords": words}
 
 
 def _policy_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -164,7 +201,7 @@ class Settings(BaseModel):
     of training linearly to 0 at its end.
 
     :param n_timesteps: environment steps to train for, over all environments together
-    :param policy: a policy of SB3, or ``"module.Class"``
+    :param policy: a policy of SB3, or ``"module.Class"``; None: the one that fits the observations
     :param n_envs: environments stepped side by side in one process, one after the other
     :param normalize: ``VecNormalize``'s arguments, or False; pass it the algorithm's ``gamma`` too, as rl_zoo3 does
     :param env_wrapper: wrappers around each environment, the first innermost
@@ -201,14 +238,17 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     n_timesteps: _Positive
-    policy: Annotated[
-        str,
-        _expect(
-            f"{', '.join(POLICIES)} or 'module.Class'",
-            _string,
-            lambda name: name in POLICIES or ("." in name and is_dotted_name(name)),
-        ),
-    ] = "MlpPolicy"
+    policy: (
+        Annotated[
+            str,
+            _expect(
+                f"{', '.join(POLICIES)} or 'module.Class'",
+                _string,
+                lambda name: name in POLICIES or ("." in name and is_dotted_name(name)),
+            ),
+        ]
+        | None
+    ) = None
     n_envs: Annotated[int, _whole(1, 10_000)] = 1
     normalize: Annotated[dict[str, Any] | Literal[False], BeforeValidator(_normalize)] = False
     env_wrapper: _Classes = ()
@@ -290,7 +330,7 @@ def validate(entry: Mapping[str, Any], source: str, blame: Mapping[str, str] | N
         problem = error.get("ctx", {}).get("error", error["msg"])
         raise UsageError(f"{subject} is {received(entry[key])}; {problem}") from None
     noise = noise_problem(settings.noise_type, settings.noise_std, settings.n_envs)
-    conflict = noise or _episode_problem(settings)
+    conflict = noise or _episode_problem(settings) or _endless_problem(settings)
     if conflict is not None:
         raise UsageError(conflict if blame else f"`{source}`: {conflict}")
     return settings
@@ -301,3 +341,18 @@ def _episode_problem(settings: Settings) -> str | None:
     if isinstance(settings.train_freq, int) or settings.train_freq[1] == "step" or settings.n_envs == 1:
         return None
     return f"train_freq counts episodes, which needs one environment, but n_envs is {settings.n_envs}; count steps"
+
+
+def _endless_problem(settings: Settings) -> str | None:
+    """Find what would last longer than the whole training."""
+    every = settings.train_freq[0] if isinstance(settings.train_freq, tuple) else settings.train_freq
+    steps = settings.n_timesteps
+    if every * settings.n_envs > steps:
+        shown = list(settings.train_freq) if isinstance(settings.train_freq, tuple) else every
+        of_envs = f" in each of {settings.n_envs} environments" if settings.n_envs > 1 else ""
+        return f"train_freq is {shown}{of_envs}, more than the {steps:,} steps of the training; lower it"
+    if settings.gradient_steps > max(steps, 10_000):
+        return (
+            f"gradient_steps is {settings.gradient_steps:,}, more updates at once than the training has steps; lower it"
+        )
+    return None

@@ -19,7 +19,7 @@ def config_command(
 ) -> None:
     """Print the resolved settings as YAML that `ddpg train --config` accepts."""
     from sb3_ddpg_custom.cli.config import resolve, to_yaml
-    from sb3_ddpg_custom.cli.environments import import_modules, registered_ids
+    from sb3_ddpg_custom.cli.registry import import_modules, registered_ids
 
     import_modules(tuple(imports or ()))
     resolved = resolve(

@@ -47,17 +47,44 @@ def check_spaces(env_id: str, env: gym.Env[Any, Any]) -> None:
     if not parts:
         raise UsageError(f"{env_id} has an observation space without parts; add what the agent may see")
     for part in parts.values():
-        if isinstance(part, spaces.Box) and (not part.shape or 0 in part.shape):
+        if isinstance(part, spaces.Box) and 0 in part.shape:
             raise UsageError(
                 f"{env_id} has observations of shape {part.shape}, which hold nothing that SB3's policies can read; "
                 "give the space a shape such as (1,), or name an env_wrapper that does"
             )
-        if isinstance(part, spaces.MultiDiscrete) and part.nvec.ndim != 1:
-            raise UsageError(
-                f"{env_id} has observations in {one_line(part)}, but SB3 takes MultiDiscrete in one dimension only; "
-                "flatten them with env_wrapper"
-            )
         if not isinstance(part, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
             raise UsageError(
-                f"{env_id} has observations in {part}, for which SB3 has no policy; flatten them with env_wrapper"
+                f"{env_id} has observations in {one_line(part)}, for which SB3 has no policy; name an env_wrapper that "
+                "makes numbers of them"
             )
+
+
+def needs_flattening(observed: spaces.Space[Any]) -> bool:
+    """Say whether SB3 has no policy for observations, but has one for the same numbers in one row.
+
+    :param observed: of an env, as its wrappers leave it
+    """
+    return _is_unreadable(observed) and _is_made_of_numbers(observed)
+
+
+def _is_unreadable(observed: spaces.Space[Any]) -> bool:
+    match observed:
+        case spaces.Tuple():
+            return bool(observed.spaces)
+        case spaces.Dict():
+            nested = any(isinstance(part, spaces.Dict) for part in observed.spaces.values())
+            return nested or any(_is_unreadable(part) for part in observed.spaces.values())
+        case spaces.MultiDiscrete():
+            return observed.nvec.ndim != 1
+        case _:
+            return isinstance(observed, spaces.Box) and observed.shape == ()
+
+
+def _is_made_of_numbers(observed: spaces.Space[Any]) -> bool:
+    match observed:
+        case spaces.Dict():
+            return all(_is_made_of_numbers(part) for part in observed.spaces.values())
+        case spaces.Tuple():
+            return all(_is_made_of_numbers(part) for part in observed.spaces)
+        case _:
+            return isinstance(observed, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary)

@@ -7,7 +7,7 @@ import typer
 
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.imports import no_garbage_collection
-from sb3_ddpg_custom.cli.options import Debug, Import, import_flags, path_option, refuse_without_display
+from sb3_ddpg_custom.cli.options import Debug, Import, path_option, refuse_without_display
 
 if TYPE_CHECKING:
     from sb3_ddpg_custom.cli.run import TrainResult
@@ -44,7 +44,15 @@ def train_command(
         int | None,
         typer.Option(min=1, help="Steps between evaluations and checkpoints; default: a tenth of the training."),
     ] = None,
-    eval_episodes: Annotated[int, typer.Option(min=1, help="Episodes per evaluation.")] = 10,
+    eval_episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes per evaluation.")] = 10,
+    eval_max_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Steps after which an evaluation's episode is cut; default: the environment's own limit, and where it "
+            "has none as many as the training has, from 200 to 10,000.",
+        ),
+    ] = None,
     video: Annotated[
         str | None,
         typer.Option(
@@ -88,6 +96,7 @@ def train_command(
         n_envs=n_envs,
         eval_every=eval_every,
         eval_episodes=eval_episodes,
+        eval_max_steps=eval_max_steps,
         video=schedule,
         render=render,
         imports=tuple(imports or ()),
@@ -116,6 +125,8 @@ def _report(result: "TrainResult", request: "TrainRequest") -> None:
 
     from rich.table import Table
 
+    from sb3_ddpg_custom.cli.command_line import evaluating, going_on
+    from sb3_ddpg_custom.cli.paths import shown
     from sb3_ddpg_custom.cli.screen import screen
 
     console = screen()
@@ -132,18 +143,12 @@ def _report(result: "TrainResult", request: "TrainRequest") -> None:
         )
     if math.isfinite(result.best_return):
         table.add_row("best evaluation", f"{result.best_return:.1f}")
-    table.add_row("model", str(result.checkpoint))
+    table.add_row("model", str(shown(result.checkpoint)))
     console.print(table)
+    # Pasted lines must not be broken by the terminal's width.
     if result.signal is not None:
         console.print(f"stopped early by {signal.Signals(result.signal).name}; the model is saved. To go on from it:")
-        left = str(max(result.total_steps - result.steps, 1))
-        # The run's own config: --set and --config of this command line shaped the networks.
-        go_on = ["ddpg", "train", request.env, "--config", str(result.folder / "config.yml")]
-        go_on += ["--from", str(result.checkpoint), "--steps", left, "--out", str(request.out)]
-        console.out(f"  {shlex.join([*go_on, *import_flags(request.imports)])}")
+        console.out(f"  {going_on(request, result)}")
     console.print("next:")
-    # Pasted lines must not be broken by the terminal's width.
-    folder = result.folder if result.signal is None else result.checkpoint
-    evaluate = ["ddpg", "evaluate", "--checkpoint", str(folder), *import_flags(request.imports)]
-    console.out(f"  {shlex.join(evaluate)}")
-    console.out(f"  {shlex.join(['tensorboard', '--logdir', str(result.folder)])}")
+    console.out(f"  {evaluating(result.folder if result.signal is None else result.checkpoint, request.imports)}")
+    console.out(f"  {shlex.join(['tensorboard', '--logdir', str(shown(result.folder))])}")

@@ -1,7 +1,6 @@
 """Train, as a plain function: ``ddpg train`` without the command line."""
 
-import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,11 +9,16 @@ from typing import Any
 from rich.console import Console
 
 from sb3_ddpg_custom.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+from sb3_ddpg_custom.cli.command_line import repeating
 from sb3_ddpg_custom.cli.config import Resolved, resolve, to_yaml
-from sb3_ddpg_custom.cli.environments import can_render, check_trainable, import_modules, registered_ids
+from sb3_ddpg_custom.cli.drawing import can_render
 from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.fitting import fit_to_env
+from sb3_ddpg_custom.cli.leftovers import remove_leftovers
+from sb3_ddpg_custom.cli.memory import check_training_memory
 from sb3_ddpg_custom.cli.model import check_device
-from sb3_ddpg_custom.cli.options import import_flags
+from sb3_ddpg_custom.cli.paths import absolute, remember_start, shown
+from sb3_ddpg_custom.cli.registry import import_modules, registered_ids
 from sb3_ddpg_custom.cli.run import Plan, TrainResult, run
 from sb3_ddpg_custom.cli.run_folder import create_run_folder, find_checkpoint
 from sb3_ddpg_custom.cli.seeds import training_seed
@@ -43,6 +47,8 @@ class TrainRequest:
     :param n_envs: envs side by side, None for the config's
     :param eval_every: env steps between evaluations, None for a tenth of the training
     :param eval_episodes: episodes per evaluation
+    :param eval_max_steps: an evaluation's episode is cut after so many steps; None: at the env's own limit, else as
+        :func:`default_bound` says
     :param video: which training episodes to record; None for the cubic schedule where the env can be drawn
     :param render: show the first env in a window
     :param imports: modules that register envs
@@ -61,6 +67,7 @@ class TrainRequest:
     n_envs: int | None = None
     eval_every: int | None = None
     eval_episodes: int = 10
+    eval_max_steps: int | None = None
     video: EpisodeSchedule | None = None
     render: bool = False
     imports: tuple[str, ...] = ()
@@ -75,6 +82,13 @@ def train(request: TrainRequest, console: Console) -> TrainResult:
     :raises UsageError: if the request cannot be met; nothing has been written then
     :raises RunError: if the env or the training fails; the last good model is saved
     """
+    remember_start()
+    request = replace(
+        request,
+        out=absolute(request.out),
+        config=absolute(request.config),
+        start_from=absolute(request.start_from),
+    )
     import_modules(request.imports)
     if not request.render:
         prepare_headless_rendering()
@@ -87,14 +101,22 @@ def train(request: TrainRequest, console: Console) -> TrainResult:
         registered_ids=registered_ids(),
     )
     seed = training_seed(request.seed)
-    check_trainable(resolved.env_id, resolved.settings)
+    fitted = fit_to_env(resolved.env_id, resolved.settings)
+    resolved = replace(resolved, settings=fitted.settings)
+    for remark in fitted.remarks:
+        console.print(remark, soft_wrap=True)
+    check_training_memory(fitted.settings, fitted.observed, fitted.acts)
     check_device(request.device)
     video = _choose_video(request, resolved, console)
     start_from = None if request.start_from is None else _read(request.start_from)
 
     folder = create_run_folder(request.out, resolved.env_id, request.name)
+    remove_leftovers(folder.parent)
     eval_every = request.eval_every or max(resolved.settings.n_timesteps // 10, 1)
-    config = to_yaml(resolved, run=_facts(request, resolved, seed, folder, eval_every))
+    eval_max_steps = request.eval_max_steps
+    if eval_max_steps is None and fitted.step_limit is None:
+        eval_max_steps = default_bound(resolved.settings.n_timesteps)
+    config = to_yaml(resolved, run=_facts(request, resolved, seed, folder, eval_every, eval_max_steps))
     plan = Plan(
         resolved=resolved,
         seed=seed,
@@ -104,11 +126,20 @@ def train(request: TrainRequest, console: Console) -> TrainResult:
         config=config,
         eval_every=eval_every,
         eval_episodes=request.eval_episodes,
+        eval_max_steps=eval_max_steps,
         video=video,
         render=request.render,
         start_from=start_from,
     )
     return run(plan, console)
+
+
+def default_bound(n_timesteps: int) -> int:
+    """Bound the episodes of evaluations in an env that declares no limit: by the training's length, within reason.
+
+    :param n_timesteps: length of the training, env steps
+    """
+    return min(max(n_timesteps, 200), 10_000)
 
 
 def _choose_video(request: TrainRequest, resolved: Resolved, console: Console) -> EpisodeSchedule:
@@ -147,29 +178,18 @@ def _read(path: Path) -> Checkpoint:
         raise UsageError(f"--from: {error}") from error
 
 
-def _facts(request: TrainRequest, resolved: Resolved, seed: int, folder: Path, eval_every: int) -> dict[str, Any]:
+def _facts(
+    request: TrainRequest, resolved: Resolved, seed: int, folder: Path, eval_every: int, eval_max_steps: int | None
+) -> dict[str, Any]:
     """Note what the settings do not say, for whoever wants to repeat the run."""
-    repeat = ["ddpg", "train", resolved.env_id, "--config", str(folder / "config.yml"), "--seed", str(seed)]
-    repeat += [
-        "--out",
-        str(request.out),
-        "--eval-every",
-        str(eval_every),
-        "--eval-episodes",
-        str(request.eval_episodes),
-    ]
-    repeat += ["--device", request.device] if request.device != "auto" else []
-    repeat += ["--threads", str(request.threads)] if request.threads is not None else []
-    repeat += ["--video", str(request.video)] if request.video is not None else []
-    repeat += ["--render"] if request.render else []
-    repeat += ["--from", str(request.start_from)] if request.start_from is not None else []
     return {
         "seed": seed,
         "device": request.device,
         "eval_every": eval_every,
         "eval_episodes": request.eval_episodes,
-        "start_from": None if request.start_from is None else str(request.start_from),
+        "eval_max_steps": eval_max_steps,
+        "start_from": None if request.start_from is None else str(shown(request.start_from)),
         "settings_from": resolved.source,
-        "repeat_with": shlex.join([*repeat, *import_flags(request.imports)]),
+        "repeat_with": repeating(request, env_id=resolved.env_id, folder=folder, seed=seed, eval_every=eval_every),
         "versions": {package: version(package) for package in (*_PACKAGES, *_COMPILERS)},
     }

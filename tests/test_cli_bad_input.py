@@ -12,11 +12,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.envs.registration import EnvSpec
 
 from sb3_ddpg_custom.checkpoint import read_checkpoint, save_checkpoint
 from sb3_ddpg_custom.cli.app import main
-from sb3_ddpg_custom.cli.episodes import play
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.wrappers import load_statistics
 
@@ -75,7 +73,7 @@ def refused(ddpg: Ddpg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
         (["pendulum", "--from", "missing.zip"], ["--from missing.zip does not exist"]),
         (["pendulum", "--import", "no_such_module"], ["--import no_such_module", "No module named"]),
         (["pendulum", "--set", "env_wrapper=no_such_module.Wrapper"], ["env_wrapper", "no_such_module"]),
-        (["pendulum", "--set", "env_wrapper={gymnasium.wrappers.TimeLimit: {max_episode_steps: 5}}"], ["env_kwargs"]),
+        (["pendulum", "--set", "env_wrapper=builtins.str"], ["env_wrapper builtins.str makes a str", "name a wrapper"]),
         (["pendulum", "--set", "env_wrapper={gymnasium.wrappers.ClipAction: {nope: 5}}"], ["ClipAction", "'nope'"]),
         (["pendulum", "--set", "callback=no_such_module.Callback"], ["callback", "no_such_module"]),
         (["pendulum", "--set", "policy=no_such_module.Policy"], ["policy", "no_such_module"]),
@@ -254,24 +252,6 @@ def test_a_renderer_that_fails_on_the_way(
     )
 
 
-def test_an_environment_without_an_end(
-    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    defaults = dict(play.__kwdefaults__ or {})
-    monkeypatch.setattr(play, "__kwdefaults__", {**defaults, "max_steps": 200})
-    endless = EnvSpec("Endless-v0", gym.spec("Tiny-v0").entry_point, disable_env_checker=True)
-    monkeypatch.setitem(gym.registry, "Endless-v0", endless)
-    error = ddpg("train", "Endless-v0", "--out", tmp_path, *small, code=1).stderr.splitlines()[-1]
-    saved = tmp_path / "Endless-v0" / "1" / "checkpoints" / "step_000000050.zip"
-    assert error.startswith("ddpg: training stopped at step 50: an episode played for evaluation has no end after 200")
-    assert "env_kwargs.max_episode_steps" in error
-    assert str(saved) in error
-    error = ddpg("evaluate", "--checkpoint", saved, "--episodes", 1, code=1).stderr
-    assert error.count("\n") == 1
-    assert "env_kwargs.max_episode_steps" in error
-    ddpg("train", "Endless-v0", "--out", tmp_path, *small, "--set", "env_kwargs.max_episode_steps=20")
-
-
 def test_evaluate_refuses(refused: Callable[..., str], tiny_run: Path, tmp_path: Path) -> None:
     run = ("evaluate", "--checkpoint", tiny_run)
     assert "--video: Tiny-v0 cannot draw images" in refused(*run, "--video", tmp_path / "films")
@@ -424,11 +404,11 @@ DICT = gym.spaces.Dict({"a": box(2), "b": gym.spaces.Discrete(3)})
         (box(2), box(0), [], ["actions of shape (0,)"]),
         (box(2), box(), [], ["actions of shape ()"]),
         (box(2), box(2, dtype=np.int64), [], ["type int64", "float32"]),
-        (box(), box(1), [], ["observations of shape ()"]),
         (box(0), box(1), [], ["observations of shape (0,)"]),
         (gym.spaces.Dict({}), box(1), [], ["without parts"]),
-        (gym.spaces.MultiDiscrete(np.full((2, 2), 3)), box(1), [], ["MultiDiscrete in one dimension"]),
-        (DICT, box(1), [], ["--set policy=MultiInputPolicy"]),
+        (gym.spaces.Text(5), box(1), [], ["Text", "for which SB3 has no policy", "env_wrapper"]),
+        (gym.spaces.Tuple([box(1), gym.spaces.Text(5)]), box(1), [], ["for which SB3 has no policy"]),
+        (DICT, box(1), ["policy=MlpPolicy"], ["--set policy=MultiInputPolicy"]),
         (DICT, box(1), ["policy=MultiInputPolicy", "normalize=true"], ["normalize.norm_obs_keys"]),
         (DICT, box(1), ["policy=MultiInputPolicy", "update=analytic"], ["update='analytic'"]),
     ],

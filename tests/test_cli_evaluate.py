@@ -27,7 +27,7 @@ from sb3_ddpg_custom.cli.seeds import evaluation_seeds
 Ddpg = Callable[..., subprocess.CompletedProcess[str]]
 KEYS = [
     *("env_id", "checkpoint", "episodes", "seed", "mean_return", "std_return", "ci95", "min_return", "max_return"),
-    *("mean_length", "returns"),
+    *("mean_length", "success_rate", "returns"),
 ]
 
 
@@ -86,6 +86,7 @@ def test_json_is_one_object_with_these_keys(ddpg: Ddpg, tiny_run: Path) -> None:
         "min_return": min(returns),
         "max_return": max(returns),
         "mean_length": 20.0,
+        "success_rate": None,
         "returns": returns,
     }
 
@@ -202,6 +203,7 @@ def test_a_full_command_line_becomes_one_request(ddpg: Ddpg, monkeypatch: pytest
             min_return=-1.0,
             max_return=-1.0,
             mean_length=3.0,
+            success_rate=None,
             returns=(-1.0,),
         )
 
@@ -209,7 +211,7 @@ def test_a_full_command_line_becomes_one_request(ddpg: Ddpg, monkeypatch: pytest
     ddpg("evaluate", "--checkpoint", "a")
     printed = ddpg(
         *("evaluate", "--checkpoint", "a.zip", "--episodes", 1, "--seed", 2, "--env", "pendulum", "--video", "v"),
-        *("--render", "--import", "os", "--import", "re", "--json"),
+        *("--render", "--import", "os", "--import", "re", "--json", "--normalization", "n.pkl", "--max-steps", 7),
     ).stdout
     assert json.loads(printed)["returns"] == [-1.0]
     assert requests == [
@@ -222,6 +224,8 @@ def test_a_full_command_line_becomes_one_request(ddpg: Ddpg, monkeypatch: pytest
             video=Path("v"),
             render=True,
             imports=("os", "re"),
+            normalization=Path("n.pkl"),
+            max_steps=7,
         ),
     ]
 

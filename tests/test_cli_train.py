@@ -20,8 +20,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sb3_ddpg_custom.checkpoint import read_checkpoint
 from sb3_ddpg_custom.cli import training
-from sb3_ddpg_custom.cli.callbacks import Signals
 from sb3_ddpg_custom.cli.run import TrainResult
+from sb3_ddpg_custom.cli.signals import Signals
 from sb3_ddpg_custom.cli.training import TrainRequest
 from sb3_ddpg_custom.wrappers import load_statistics
 
@@ -307,6 +307,7 @@ def test_a_full_command_line_becomes_one_request(ddpg: Ddpg, monkeypatch: pytest
         *("train", "pendulum", "--steps", 5, "--seed", 3, "--config", "a.yml", "--set", "tau=1", "--set", "gamma=0.5"),
         *("--out", tmp_path, "--name", "n", "--device", "cpu", "--n-envs", 2, "--eval-every", 4, "--eval-episodes", 6),
         *("--video", "25", "--render", "--from", "b.zip", "--import", "os", "--import", "re", "--quiet"),
+        *("--eval-max-steps", 9),
     )
     ddpg("train", "pendulum", "--video", "none")
     assert requests == [
@@ -323,6 +324,7 @@ def test_a_full_command_line_becomes_one_request(ddpg: Ddpg, monkeypatch: pytest
             n_envs=2,
             eval_every=4,
             eval_episodes=6,
+            eval_max_steps=9,
             video=25,
             render=True,
             imports=("os", "re"),

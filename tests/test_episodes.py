@@ -9,7 +9,6 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_ddpg_custom.cli.environments import SeededEpisodes
 from sb3_ddpg_custom.cli.episodes import play
-from sb3_ddpg_custom.cli.errors import RunError
 
 
 class Told(gym.Env[Any, Any]):
@@ -69,19 +68,6 @@ def test_on_step_can_stop_it() -> None:
 
     with pytest.raises(InterruptedError):
         play(Still(), envs([5, 5], 1), 2, on_step=stop)
-
-
-def test_an_episode_without_an_end() -> None:
-    # Seed 8 lasts 9 steps, and 5 lasts 6: the bound is one for each episode, not for all.
-    assert play(Still(), envs([5, 5, 5], 1), 3, max_steps=9).lengths.tolist() == [6, 6, 6]
-    assert play(Still(), envs([8], 1), 1, max_steps=9).lengths.tolist() == [9]
-    with pytest.raises(RunError, match=r"no end after 8 steps: .* env_kwargs\.max_episode_steps"):
-        play(Still(), envs([5, 8], 2), 2, max_steps=8)
-
-
-def test_a_limit_that_the_env_declares_may_be_higher() -> None:
-    env = DummyVecEnv([lambda: Monitor(gym.make("Pendulum-v1", max_episode_steps=30))])
-    assert play(Still(), env, 1, max_steps=5).lengths.tolist() == [30]
 
 
 def test_seeds_begin_again_on_restart() -> None:

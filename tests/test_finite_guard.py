@@ -104,6 +104,7 @@ def test_integers_pass(env: Scripted) -> None:
 @pytest.mark.parametrize("place", [0, 4])
 def test_the_largest_numbers_are_finite_and_what_lies_beside_them_is_not_overlooked(dtype: Any, place: int) -> None:
     env = Scripted()
+    env.observation_space = gym.spaces.Box(-np.inf, np.inf, (5,), dtype)
     env.observation = np.full(5, np.finfo(dtype).max, dtype=dtype)
     guard = FiniteGuard(env)
     assert guard.reset()[0] is env.observation

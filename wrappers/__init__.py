@@ -4,6 +4,7 @@ They need Gymnasium, NumPy and, for videos only, PyAV: no Stable-Baselines3 and 
 algorithm can use them.
 """
 
+from sb3_ddpg_custom.wrappers.contract_guard import ContractError, ContractGuard
 from sb3_ddpg_custom.wrappers.finite_guard import FiniteGuard, NonFiniteError
 from sb3_ddpg_custom.wrappers.headless import has_display, prepare_headless_rendering
 from sb3_ddpg_custom.wrappers.statistics_file import load_statistics
@@ -11,6 +12,8 @@ from sb3_ddpg_custom.wrappers.stats_monitor import StatsMonitor
 from sb3_ddpg_custom.wrappers.video_monitor import RenderError, VideoMonitor
 
 __all__ = [
+    "ContractError",
+    "ContractGuard",
     "FiniteGuard",
     "NonFiniteError",
     "RenderError",

@@ -15,6 +15,7 @@ from sb3_ddpg_custom.wrappers.statistics_file import (
     part_paths,
     read_table,
     statistics_path,
+    temporary_path,
     write_table,
 )
 
@@ -150,6 +151,22 @@ def open_log(path: str | os.PathLike[str], *, existing: Existing) -> EpisodeLog:
     log = EpisodeLog(base, existing=existing)
     _open_logs.append(log)
     return log
+
+
+def remove_abandoned_lock(path: Path) -> None:
+    """Delete what a killed process leaves beside its statistics: its lock, and a half-written npz.
+
+    The journal stays, for it has episodes that the npz has not.
+
+    :param path: the npz
+    """
+    lock_path = _lock_path(path)
+    if not lock_path.exists() or any(log.path == path for log in _open_logs):
+        return
+    lock = open_owned(lock_path)
+    if lock is not None:  # else its owner lives
+        temporary_path(path).unlink(missing_ok=True)
+        remove_owned(lock, lock_path)
 
 
 def _claim(base: Path, existing: Existing) -> tuple[Path, OwnedFile]:

@@ -76,6 +76,14 @@ def journal_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.journal")
 
 
+def temporary_path(path: Path) -> Path:
+    """Name the file in which a new npz grows.
+
+    :param path: the npz
+    """
+    return path.with_name(f".{path.name}.tmp")
+
+
 def part_paths(base: Path) -> Iterator[Path]:
     """List the files in which other processes continued a base file: base-1.npz, base-2.npz, ...
 
@@ -110,7 +118,7 @@ def write_table(table: StatisticsTable, path: Path) -> None:
     :param table: what to write
     :param path: the npz; only one process may write it at a time
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = temporary_path(path)
     try:
         with temporary.open("wb") as file:
             with zipfile.ZipFile(file, "w") as archive:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,22 +170,3 @@ def remove_abandoned(folder: Path) -> None:
             file = open_owned(path)
             if file is not None:
                 remove_owned(file, path)
-
-
-def check_frame(frame: Any) -> NDArray[np.uint8]:
-    """Check that what ``render()`` answered is a picture.
-
-    :param frame: what the environment answered
-    :return: the same array: (height, width, 3) uint8
-    """
-    if not isinstance(frame, np.ndarray):
-        raise TypeError(
-            f"render() answered {type(frame).__name__}, not an array: "
-            "VideoMonitor needs (height, width, 3) uint8 pictures, as render_mode='rgb_array' promises"
-        )
-    if frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape or frame.dtype != np.uint8:
-        raise ValueError(
-            f"render() answered an array of shape {frame.shape} and type {frame.dtype}: VideoMonitor needs "
-            "(height, width, 3) uint8 pictures; convert them in a wrapper inside VideoMonitor"
-        )
-    return frame

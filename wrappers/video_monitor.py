@@ -2,23 +2,28 @@
 
 import os
 import tempfile
+import warnings
 import weakref
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.core import ActType, ObsType
+from numpy.typing import NDArray
 
 from sb3_ddpg_custom.wrappers.headless import prepare_headless_rendering
+from sb3_ddpg_custom.wrappers.pictures import as_picture
 from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule, episode_selector
-from sb3_ddpg_custom.wrappers.video_file import VideoFile, check_frame, remove_abandoned, require_av
+from sb3_ddpg_custom.wrappers.video_file import VideoFile, remove_abandoned, require_av
 
 _DEFAULT_FPS = 30
 
 
 class RenderError(RuntimeError):
-    """The environment failed to draw a picture; ``__cause__`` is its own error."""
+    """The environment drew no picture; ``__cause__`` is its own error, or says what it drew instead."""
 
 
 class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
@@ -40,11 +45,16 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
     >>> [video.name for video in env.videos]
     ['episode-000000.mp4']
 
+    A picture may be in colour, with or without transparency, or grey, in bytes or in floats from 0 to 1. Where the
+    environment's ``render_fps`` is no number above 0, a warning says so and the film has 30 frames a second.
+
     :param env: an environment with ``render_mode="rgb_array"``
     :param folder: where the videos go; created with its parents
     :param schedule: "cubic" (episodes 0, 1, 8, 27, ..., 729, then 1000, 2000, 3000, ...), "none" (no video;
         any render mode will do), an integer N (episodes 0, N, 2N, ...) or a function that gets the episode's
         index and answers whether to record it
+    :param on_render_error: what to do when the environment draws no picture: None raises :class:`RenderError`; a
+        function gets that error once, and from then on nothing is filmed
     """
 
     def __init__(
@@ -53,9 +63,11 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
         folder: str | os.PathLike[str],
         *,
         schedule: EpisodeSchedule = "cubic",
+        on_render_error: Callable[[RenderError], None] | None = None,
     ) -> None:
         super().__init__(env)
         self._is_selected = episode_selector(schedule)
+        self._on_render_error = on_render_error
         self._folder = Path(folder).absolute()  # a later chdir must not move the videos
         self._episode = -1
         self._recording: VideoFile | None = None
@@ -119,16 +131,16 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
             self._recording = None  # a fork took us along in mid-episode: the recording is the parent's
             return
         try:
-            frame: Any = self.env.render()
-        except Exception as error:
+            frame = _draw(self.env)
+        except RenderError as error:
             self._finish()
-            raise RenderError(
-                f"the environment failed to render ({type(error).__name__}: {error}). MuJoCo: set "
-                "MUJOCO_GL=egl (apt install libegl1) or MUJOCO_GL=osmesa (apt install libosmesa6) before "
-                "starting; pygame: set SDL_VIDEODRIVER=dummy; or turn the video off (schedule='none')"
-            ) from error
+            if self._on_render_error is None:
+                raise
+            self._is_selected = episode_selector("none")
+            self._on_render_error(error)
+            return
         try:
-            recording.add(check_frame(frame))
+            recording.add(frame)
         except BaseException:
             self._finish()
             raise
@@ -140,6 +152,24 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
             self._videos.append(video)
 
 
+def _draw(env: gym.Env[Any, Any]) -> NDArray[np.uint8]:
+    try:
+        drawn: Any = env.render()
+    except Exception as error:
+        raise RenderError(
+            f"the environment failed to render ({type(error).__name__}: {error}). MuJoCo: set "
+            "MUJOCO_GL=egl (apt install libegl1) or MUJOCO_GL=osmesa (apt install libosmesa6) before "
+            "starting; pygame: set SDL_VIDEODRIVER=dummy; or turn the video off (schedule='none')"
+        ) from error
+    try:
+        return as_picture(drawn)
+    except (TypeError, ValueError) as error:
+        raise RenderError(
+            f"{error}: VideoMonitor needs one per step, as render_mode='rgb_array' promises; "
+            "draw one, or turn the video off (schedule='none')"
+        ) from error
+
+
 def _frames_per_second(env: gym.Env[Any, Any]) -> Fraction:
     fps = env.metadata.get("render_fps")
     if fps is None:
@@ -148,9 +178,14 @@ def _frames_per_second(env: gym.Env[Any, Any]) -> Fraction:
         exact = Fraction(float(fps)).limit_denominator(1001)  # 1001: television's 30000/1001
     except (TypeError, ValueError, OverflowError):
         exact = Fraction(0)
-    if exact <= 0:
-        raise ValueError(f"the environment's metadata['render_fps'] is {fps!r}: set it to frames per second, above 0")
-    return exact
+    if exact > 0:
+        return exact
+    warnings.warn(
+        f"the environment's metadata['render_fps'] is {fps!r}, no number above 0; "
+        f"its films have {_DEFAULT_FPS} frames per second",
+        stacklevel=3,
+    )
+    return Fraction(_DEFAULT_FPS)
 
 
 def _open_folder(folder: Path) -> None:

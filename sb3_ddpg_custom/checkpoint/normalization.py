@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from sb3_ddpg_custom.checkpoint.inert_pickle import read_pickle
+
 _OPTIONS = ("clip_obs", "clip_reward", "gamma", "epsilon", "norm_obs", "norm_reward")
 
 
@@ -27,6 +29,32 @@ def to_arrays(env: VecNormalize) -> dict[str, NDArray[Any]]:
             f"{prefix}.var": np.asarray(statistics.var),
             f"{prefix}.count": np.asarray(statistics.count),
         }
+    return arrays
+
+
+def from_pickle(content: bytes) -> dict[str, NDArray[Any]]:
+    """Read what ``VecNormalize.save`` wrote, without unpickling it.
+
+    :param content: of the file
+    :return: as :func:`to_arrays` gives it, to be checked by :func:`problem_of`
+    :raises Exception: of many kinds, if it is something else
+    """
+    root = read_pickle(content)
+    if root.origin != f"{VecNormalize.__module__}.{VecNormalize.__qualname__}":
+        raise ValueError(f"it holds a {root.origin}")
+    state = root.state
+    arrays = {name: np.asarray(state[name]) for name in _OPTIONS}
+    if state["norm_obs_keys"] is not None:
+        arrays["norm_obs_keys"] = np.asarray(state["norm_obs_keys"])
+    statistics = {"returns": state["ret_rms"]}
+    if state["norm_obs"]:
+        of_observations = state["obs_rms"]
+        if isinstance(of_observations, dict):
+            statistics |= {f"observations.{key}": part for key, part in of_observations.items()}
+        else:
+            statistics["observations"] = of_observations
+    for prefix, running in statistics.items():
+        arrays |= {f"{prefix}.{part}": np.asarray(running.state[part]) for part in ("mean", "var", "count")}
     return arrays
 
 

@@ -15,6 +15,7 @@ from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.checkpoint.read import Checkpoint, CheckpointError
 from sb3_ddpg_custom.optimizer import Adam
 
+_LARGE = 4096  # a feature size that must be found among the weights
 # Where the classes that a file may name come from: looking a name up in these modules runs nothing.
 _TRUSTED = {"torch.nn.modules": nn, "stable_baselines3.common.torch_layers": torch_layers}
 
@@ -51,7 +52,8 @@ def build_policy(
     elif any(name.startswith("features_extractor.cnn") for name in weights):
         policy_class = CnnPolicy
     kwargs = _policy_kwargs(checkpoint)
-    _check_size(checkpoint, kwargs)
+    _check_size(checkpoint, kwargs, weights)
+    kwargs = _actor_only(kwargs)
     try:
         box: Any = with_real_bounds(action_space)
         policy = policy_class(observation_space, box, ConstantSchedule(0.0), optimizer_class=Adam, **kwargs)
@@ -73,17 +75,31 @@ def _policy_kwargs(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _check_size(checkpoint: Checkpoint, kwargs: dict[str, Any]) -> None:
-    """Refuse networks larger than the weights that are there, before memory is taken for them."""
+def _actor_only(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Leave the critics out, which predict nothing: a file may ask for a hundred thousand of them."""
+    arch = kwargs.get("net_arch")
+    if isinstance(arch, list):
+        arch = {"pi": arch, "qf": arch}
+    if isinstance(arch, dict) and "qf" in arch:
+        kwargs = {**kwargs, "net_arch": {**arch, "qf": []}}
+    return {**kwargs, "n_critics": 1}
+
+
+def _check_size(checkpoint: Checkpoint, kwargs: dict[str, Any], weights: dict[str, th.Tensor]) -> None:
+    """Refuse networks other than the weights that are there, before memory is taken for them."""
     held = sum(tensor.numel() for tensor in checkpoint.parameters["policy"].values())
     arch = kwargs.get("net_arch") or []
     for widths in arch.values() if isinstance(arch, dict) else [arch]:
         numbers = [width for width in widths if isinstance(width, int)] if isinstance(widths, list) else []
         if sum(numbers) + sum(a * b for a, b in pairwise(numbers)) > held:
             raise CheckpointError(f"{checkpoint.path}: its net_arch {str(arch)[:60]} is larger than its weights")
+    sizes = {size for tensor in weights.values() for size in tensor.shape}
+    of_actor = arch.get("pi", []) if isinstance(arch, dict) else arch
+    if isinstance(of_actor, list) and not all(width in sizes for width in of_actor if isinstance(width, int)):
+        raise CheckpointError(f"{checkpoint.path}: its net_arch {str(arch)[:60]} is not that of its weights")
     of_features = kwargs.get("features_extractor_kwargs")
     for name, number in [*kwargs.items(), *(of_features.items() if isinstance(of_features, dict) else [])]:
-        if isinstance(number, int) and number > held:
+        if isinstance(number, int) and (number > held or (number > _LARGE and number not in sizes)):
             raise CheckpointError(f"{checkpoint.path}: its {name} {number} is larger than its weights")
 
 

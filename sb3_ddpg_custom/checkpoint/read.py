@@ -18,7 +18,8 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
-from sb3_ddpg_custom.checkpoint.normalization import problem_of
+from sb3_ddpg_custom.checkpoint.normalization import from_pickle, problem_of
+from sb3_ddpg_custom.checkpoint.traces import was_normalized
 from sb3_ddpg_custom.checkpoint.write import CONFIG, NORMALIZATION
 
 _WEIGHTS = ("policy.pth", "actor.optimizer.pth", "critic.optimizer.pth")
@@ -27,6 +28,7 @@ _MIB = 2**20
 _MOST_WEIGHTS_BYTES = 4 * 2**30
 _MOST_EXPANSION = 20
 _MOST_TEXT_BYTES = 64 * _MIB
+_MOST_PICKLE_BYTES = 16 * _MIB
 
 
 class CheckpointError(ValueError):
@@ -49,6 +51,13 @@ class Checkpoint:
     attributes: Mapping[str, Any]
     normalization: Mapping[str, NDArray[Any]] | None
     config: str | None
+
+    @property
+    def lacks_normalization(self) -> bool | None:
+        """Whether it was trained under a ``VecNormalize`` whose statistics it does not hold; None where it may be."""
+        if self.normalization is not None or self.config is not None:
+            return False
+        return was_normalized(self.attributes)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -80,6 +89,34 @@ def read_checkpoint(path: Path) -> Checkpoint:
         normalization=_arrays(path, members[NORMALIZATION]) if NORMALIZATION in members else None,
         config=members[CONFIG].decode("utf-8", "replace") if CONFIG in members else None,
     )
+
+
+def read_normalization(path: Path) -> Mapping[str, NDArray[Any]]:
+    """Read the statistics of a ``VecNormalize`` without unpickling them.
+
+    :param path: what ``VecNormalize.save`` wrote, or a checkpoint of ours that holds them
+    :raises CheckpointError: if it holds none that can be read so
+    """
+    if zipfile.is_zipfile(path):
+        statistics = read_checkpoint(path).normalization
+        if statistics is None:
+            raise CheckpointError(f"{path} holds no statistics of a VecNormalize")
+        return statistics
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MOST_PICKLE_BYTES + 1)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+    if len(content) > _MOST_PICKLE_BYTES:
+        raise CheckpointError(f"{path} is larger than {_MOST_PICKLE_BYTES / _MIB:.0f} MiB, too large for statistics")
+    try:
+        arrays = from_pickle(content)
+    except Exception as error:  # anything may come of bytes that somebody has made up
+        raise CheckpointError(f"{path} holds no VecNormalize of SB3 that can be read without running code") from error
+    problem = problem_of(arrays)
+    if problem is not None:
+        raise CheckpointError(f"{path} {problem}")
+    return arrays
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, bytes]:
@@ -147,7 +184,16 @@ def _tensors(path: Path, name: str, content: bytes) -> dict[str, Any]:
         raise CheckpointError(f"{path}: {name} holds no state dict")
     if name == "policy.pth" and not all(isinstance(value, th.Tensor) for value in loaded.values()):
         raise CheckpointError(f"{path}: {name} holds something else than tensors by name")
+    if any(_claims_more_than_it_holds(value) for value in loaded.values() if isinstance(value, th.Tensor)):
+        raise CheckpointError(f"{path}: {name} holds a tensor that claims more numbers than the file has")
     return loaded
+
+
+def _claims_more_than_it_holds(tensor: th.Tensor) -> bool:
+    """Say whether a tensor repeats few numbers many times: a copy of it could fill the memory."""
+    if tensor.layout is not th.strided:
+        return True
+    return tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
 
 
 def _attributes(path: Path, content: bytes) -> dict[str, Any]:
