@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces
+from stable_baselines3.common.preprocessing import is_image_space
 
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.settings import Settings
@@ -46,8 +47,7 @@ def check_training_memory(settings: Settings, observed: spaces.Space[Any], acts:
     if settings.n_steps > 1 and windows > _MOST_FOR_ONE:
         _refuse(f"n_steps is {settings.n_steps:,} with batch_size {settings.batch_size:,}: a batch", windows)
     most = _memory_bytes() // 2
-    features = _CNN_FEATURES if settings.policy == "CnnPolicy" else spaces.flatdim(observed)
-    actor, critic = _widths(settings, features * (settings.frame_stack or 1), spaces.flatdim(acts))
+    actor, critic = _widths(settings, _features(settings, observed), spaces.flatdim(acts))
     n_critics = settings.policy_kwargs.get("n_critics", 1)
     n_critics = n_critics if isinstance(n_critics, int) else 1
     weights = sum(a * b for a, b in pairwise(actor)) + n_critics * sum(a * b for a, b in pairwise(critic))
@@ -67,6 +67,16 @@ def _refuse(what: str, size: int) -> None:
 def _bytes(space: spaces.Space[Any]) -> int:
     parts = space.spaces.values() if isinstance(space, spaces.Dict) else [space]
     return sum(int(np.prod(part.shape or ())) * (part.dtype or np.dtype(np.float64)).itemsize for part in parts)
+
+
+def _features(settings: Settings, observed: spaces.Space[Any]) -> int:
+    """Count what reaches the first layer: the numbers of the observation, or what a CNN makes of an image."""
+    if settings.policy == "CnnPolicy":
+        return _CNN_FEATURES
+    parts = observed.spaces.values() if isinstance(observed, spaces.Dict) else ()
+    images = [part for part in parts if is_image_space(part)]
+    numbers = spaces.flatdim(observed) - sum(map(spaces.flatdim, images))
+    return numbers * (settings.frame_stack or 1) + len(images) * _CNN_FEATURES
 
 
 def _widths(settings: Settings, features: int, actions: int) -> tuple[list[int], list[int]]:

@@ -1,5 +1,6 @@
 """Consoles that print every text as it is: messages, paths and names of others may hold brackets."""
 
+import os
 import sys
 from contextlib import suppress
 from typing import Any, TextIO, cast
@@ -34,3 +35,9 @@ class _Lasting:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
+
+
+def discard_standard_output() -> None:
+    """Throw away what is left to print where nobody reads it: Python would fail once more when it ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

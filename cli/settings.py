@@ -347,10 +347,9 @@ def _endless_problem(settings: Settings) -> str | None:
     """Find what would last longer than the whole training."""
     every = settings.train_freq[0] if isinstance(settings.train_freq, tuple) else settings.train_freq
     steps = settings.n_timesteps
-    if every * settings.n_envs > steps:
+    if every > steps:
         shown = list(settings.train_freq) if isinstance(settings.train_freq, tuple) else every
-        of_envs = f" in each of {settings.n_envs} environments" if settings.n_envs > 1 else ""
-        return f"train_freq is {shown}{of_envs}, more than the {steps:,} steps of the training; lower it"
+        return f"train_freq is {shown}, more than the {steps:,} steps of the training; lower it"
     if settings.gradient_steps > max(steps, 10_000):
         return (
             f"gradient_steps is {settings.gradient_steps:,}, more updates at once than the training has steps; lower it"

@@ -80,7 +80,7 @@ def train_command(
         refuse_without_display()
 
     with no_garbage_collection():
-        from sb3_ddpg_custom.cli.screen import screen
+        from sb3_ddpg_custom.cli.screen import discard_standard_output, screen
         from sb3_ddpg_custom.cli.training import TrainRequest, train
 
     request = TrainRequest(
@@ -103,8 +103,13 @@ def train_command(
         start_from=start_from,
     )
     result = train(request, screen(stderr=True, quiet=quiet))
-    if not quiet:
-        _report(result, request)
+    try:
+        if not quiet:
+            _report(result, request)
+    except OSError:
+        if result.signal is None:
+            raise
+        discard_standard_output()  # the signal was that the terminal is closed
     if result.signal is not None:
         raise typer.Exit(128 + result.signal)
 

@@ -256,6 +256,13 @@ def test_a_small_file_that_unfolds_to_millions_of_values(tmp_path: Path) -> None
     assert "at most 10,000 values" in error_of(tmp_path, text)
 
 
+def test_merges_that_double(tmp_path: Path) -> None:
+    layers = ["a0: &a0 {x: 1}"]
+    layers += [f"a{i}: &a{i} {{<<: [" + ", ".join([f"*a{i - 1}"] * 10) + "]}" for i in range(1, 10)]
+    text = "\n".join([*layers, "Pendulum-v1: {n_timesteps: 5, policy_kwargs: {<<: *a9}}"])
+    assert "merges that unfold to more than 10,000 values" in error_of(tmp_path, text)
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -282,6 +289,22 @@ def test_a_small_file_that_unfolds_to_millions_of_values(tmp_path: Path) -> None
         ("optimize_memory_usage=1", "optimize_memory_usage is 1; expected true or false"),
         ("policy=MlpPolcy", "expected MlpPolicy, CnnPolicy"),
         ("normalize=1", "normalize is 1; expected a mapping"),
+        ("normalize={norm_obs: 3}", "expected for norm_obs true or false"),
+        ("normalize.training=no thanks", "expected for training true or false"),
+        ("normalize.clip_obs=-1", "expected for clip_obs a number above 0"),
+        ("normalize.gamma=2", "expected for gamma a number above 0 and at most 1"),
+        ("normalize.norm_obs_keys=3", "expected for norm_obs_keys a list of names"),
+        ("env_kwargs.max_episode_steps=-1", "expected for max_episode_steps a whole number of at least 1"),
+        ("env_kwargs.max_episode_steps=many", "expected for max_episode_steps a whole number of at least 1"),
+        ("monitor_kwargs.reset_keywords=[a]", "leave out reset_keywords"),
+        ("monitor_kwargs.info_keywords=3", "expected for info_keywords a list of names"),
+        ("monitor_kwargs.override_existing=3", "expected for override_existing true or false"),
+        (
+            "train_freq=[1000000000, step]",
+            "train_freq is [1000000000, 'step'], more than the 5 steps of the training",
+        ),
+        ("train_freq=5001", "train_freq is 5001, more than the 5 steps of the training"),
+        ("gradient_steps=1000000", "gradient_steps is 1,000,000, more updates at once than the training has steps"),
         ("normalize.norm_ob=true", "'norm_ob' is no argument of VecNormalize; did you mean 'norm_obs'?"),
         ("env_wrapper=Wrapper", "expected 'module.Class'"),
         ("env_wrapper={a.B: {}, c.D: {}}", "expected 'module.Class'"),
@@ -366,7 +389,7 @@ CLASS_NAMES = {
     "optimizer_class": st.sampled_from(["th.optim.AdamW", "Adam"]),
 }
 ENTRIES = st.fixed_dictionaries(
-    {"n_timesteps": st.integers(1, 10**9)},
+    {"n_timesteps": st.integers(9, 10**9)},  # at least as many as train_freq
     optional={
         "policy": st.sampled_from(["MlpPolicy", "a.Policy"]),
         "n_envs": st.just(1),

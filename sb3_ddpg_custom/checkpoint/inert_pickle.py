@@ -62,9 +62,9 @@ class _Array:
         dtype, shape, order, data = self.parts
         if not isinstance(dtype, _DType) or not isinstance(shape, tuple) or order not in ("C", "F"):
             raise pickle.UnpicklingError("an array that is none")
-        # Text: protocols below 3 write bytes as Latin-1.
-        raw = data.encode("latin-1") if isinstance(data, str) else bytes(data)
-        values = np.frombuffer(raw, dtype.value())
+        if not isinstance(data, bytes | bytearray):
+            raise pickle.UnpicklingError("an array without bytes")
+        values = np.frombuffer(bytes(data), dtype.value())
         return values.reshape(shape, order="F" if order == "F" else "C").copy()
 
 
@@ -95,11 +95,20 @@ def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any = "C") -> _Array:
     return _Array(dtype, shape, order, data)
 
 
-_OF_NUMPY: dict[str, Any] = {
-    "_reconstruct": _reconstruct,
-    "scalar": _scalar,
-    "_frombuffer": _from_buffer,
-    "dtype": _DType,
+def _latin_1(text: Any, *_: object) -> bytes:
+    """Give the bytes that protocols below 3 write as text."""
+    return str(text).encode("latin-1")
+
+
+_REBUILT: dict[tuple[str, str], Any] = {("_codecs", "encode"): _latin_1} | {
+    (module, name): rebuild
+    for module in _NUMPY
+    for name, rebuild in {
+        "_reconstruct": _reconstruct,
+        "scalar": _scalar,
+        "_frombuffer": _from_buffer,
+        "dtype": _DType,
+    }.items()
 }
 
 
@@ -112,9 +121,9 @@ class _Unpickler(_InPython):  # type: ignore[misc]  # Any: typeshed does not kno
         self._classes: dict[str, type[Inert]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """Give an inert class, or our own way to rebuild NumPy's arrays."""
-        if module in _NUMPY and name in _OF_NUMPY:
-            return _OF_NUMPY[name]
+        """Give an inert class, or our own way to rebuild bytes and NumPy's arrays."""
+        if (module, name) in _REBUILT:
+            return _REBUILT[module, name]
         origin = f"{module}.{name}"
         if origin not in self._classes:
             if len(self._classes) == _MOST_CLASSES:

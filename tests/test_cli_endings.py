@@ -1,0 +1,168 @@
+"""How commands end: signals at any moment, and what killed ones leave behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sb3_ddpg_custom.checkpoint import replacing
+from sb3_ddpg_custom.cli.registry import make_env
+from sb3_ddpg_custom.cli.signals import ENDING
+
+Ddpg = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def no_signal_is_ignored() -> Any:
+    """Whoever runs the tests in the background may have told them to ignore some."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in ENDING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", ENDING)
+@pytest.mark.usefixtures("no_signal_is_ignored")
+def test_a_signal_while_environments_are_built_leaves_no_folder(
+    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """SIGTERM used to leave an empty run folder, and Ctrl-C not a word."""
+
+    def interrupted(*arguments: Any) -> Any:
+        signal.raise_signal(number)
+        return make_env(*arguments)
+
+    monkeypatch.setattr("sb3_ddpg_custom.cli.environments.make_env", interrupted)
+    printed = ddpg("train", "Tiny-v0", "--video=none", "--out", tmp_path, *small, code=128 + number)
+    assert printed.stderr == f"ddpg: interrupted by {signal.Signals(number).name}\n"
+    assert list((tmp_path / "Tiny-v0").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", ENDING)
+@pytest.mark.usefixtures("no_signal_is_ignored")
+def test_a_signal_while_evaluating_is_one_line(
+    ddpg: Ddpg, tiny_run: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr("sb3_ddpg_custom.cli.evaluation.play", lambda *_, **__: signal.raise_signal(number))
+    printed = ddpg("evaluate", "--checkpoint", tiny_run, code=128 + number)
+    assert printed.stderr == f"ddpg: interrupted by {signal.Signals(number).name}\n"
+    assert printed.stdout == ""
+
+
+def start(arguments: list[str], folder: Path, **kwargs: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "sb3_ddpg_custom.cli", *arguments]
+    return subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, text=True, **kwargs)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+LONG = ["train", "pendulum", "--steps=1000000", "--video=none", "--set=learning_starts=999999", "--eval-every=1000"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows closes terminals in another way")
+def test_a_terminal_that_is_closed_costs_nothing(tmp_path: Path) -> None:
+    """It used to end the training: nothing saved, nothing said."""
+    main, terminal = os.openpty()
+    process = start(LONG, tmp_path, stdout=terminal, stderr=terminal, start_new_session=True)
+    os.close(terminal)
+    run = tmp_path / "runs" / "Pendulum-v1" / "1"
+    wait_for(lambda: (run / "best.zip").exists())
+    os.close(main)  # from here on, printing fails
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == 128 + signal.SIGHUP
+    steps = [int(path.stem.removeprefix("step_")) for path in (run / "checkpoints").iterdir()]
+    assert any(step % 1000 for step in steps)  # the model as it was, beside those of the evaluations
+
+
+def test_a_pipe_without_a_reader_costs_nothing(tmp_path: Path) -> None:
+    """``ddpg train … 2>&1 | head`` used to end the training with the pipe."""
+    process = start([*LONG, "--steps=3000"], tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.stderr.close()
+    assert process.wait(60) == 0
+    assert (tmp_path / "runs" / "Pendulum-v1" / "1" / "final.zip").exists()
+
+
+@pytest.mark.usefixtures("no_signal_is_ignored")
+def test_the_command_to_go_on_has_every_option(
+    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 0
+
+    def interrupt(_: Any) -> bool:
+        nonlocal steps
+        steps += 1
+        if steps == 30:
+            signal.raise_signal(signal.SIGTERM)
+        return True
+
+    monkeypatch.setattr("sb3_ddpg_custom.cli.progress.TrainingProgress._on_step", interrupt)
+    options = ["--eval-every=50", "--eval-episodes=2", "--eval-max-steps=15", "--video=none", "--device=cpu"]
+    asked = ["train", "Tiny-v0", "--out", tmp_path, *small, *options, "--threads=1", "--import=string", "--name=x"]
+    printed = ddpg(*asked, code=143).stdout
+    go_on = next(line for line in printed.splitlines() if " --from " in line)
+    run = tmp_path / "Tiny-v0" / "x"
+    assert go_on.split() == [
+        *("ddpg", "train", "Tiny-v0", "--config", f"{run}/config.yml", "--steps", "69", "--seed", "7"),
+        *("--out", str(tmp_path), "--device", "cpu", "--threads", "1", "--eval-every", "50", "--eval-episodes", "2"),
+        *("--eval-max-steps", "15", "--video", "none", "--from", f"{run}/checkpoints/step_000000031.zip"),
+        *("--import", "string"),
+    ]
+    monkeypatch.undo()
+    ddpg(*go_on.split()[1:])
+
+
+def test_what_a_killed_run_left_half_written_goes_with_the_next_command(
+    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path
+) -> None:
+    killed = tmp_path / "Tiny-v0" / "1"
+    (killed / "checkpoints").mkdir(parents=True)
+    (killed / "videos").mkdir()
+    left = [
+        killed / ".best.zip.999999999.partial",
+        killed / "checkpoints" / ".step_000000050.zip.999999999.partial",
+        killed / ".rewards.npz.tmp",
+        killed / ".rewards.npz.lock",
+        killed / "videos" / ".episode-000000.999999999-0.partial.mp4",
+    ]
+    kept = [killed / "rewards.npz.journal", killed / ".notes.partial", killed / "best.zip"]
+    for path in (*left, *kept):
+        path.write_bytes(b"half")
+        os.utime(path, (0, 0))
+    ddpg("train", "Tiny-v0", "--out", tmp_path, "--quiet", *small)
+    assert [path for path in left if path.exists()] == []
+    assert [path for path in kept if not path.exists()] == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")
+def test_what_a_live_process_is_writing_stays(tmp_path: Path) -> None:
+    script = (
+        "import sys, time, pathlib\n"
+        "from sb3_ddpg_custom.checkpoint import replacing\n"
+        "with replacing(pathlib.Path('model.zip')) as file:\n"
+        "    file.write(b'whole'); file.flush(); print('writing', flush=True); sys.stdin.readline()\n"
+    )
+    writer = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "writing\n"
+    partial = next(tmp_path.glob(".model.zip.*.partial"))
+    os.utime(partial, (0, 0))
+    with replacing(tmp_path / "other") as file:
+        file.write(b"")
+    assert partial.exists()
+    writer.communicate("\n")
+    assert (tmp_path / "model.zip").read_bytes() == b"whole"
