@@ -5,7 +5,9 @@ Nothing heavy is imported here, so that help and completion answer at once; each
 
 import os
 import sys
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -55,7 +57,7 @@ def main() -> NoReturn:
     number where a signal ended it.
     """
     try:
-        with ending_signals_raise():
+        with ending_signals_raise(), _warnings_in_a_line():
             app()
     except UsageError as error:
         _fail(error, 2)
@@ -66,6 +68,17 @@ def main() -> NoReturn:
     except Exception as error:
         _fail(error, 1, f"unexpected {type(error).__name__}: {one_line(error)}; --debug shows where it happened")
     sys.exit(0)
+
+
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Show warnings without the line of code that gave them, which is rarely the user's."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, category, *_, **__: f"{category.__name__}: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _fail(error: BaseException, code: int, message: str | None = None) -> NoReturn:

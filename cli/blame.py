@@ -35,12 +35,21 @@ def reason(error: BaseException) -> str:
 
     :param error: anybody's
     """
-    origin = error.__cause__ if isinstance(error, ExitCalledError) and error.__cause__ is not None else error
-    text, name, place = one_line(error), type(error).__name__, place_of(origin)
-    if place is None:
-        # A KeyError's text is a key alone.
-        return f"{name}: {text}" if isinstance(error, KeyError) else text or name
-    return f"{text} ({place})" if isinstance(error, ExitCalledError) else f"{text or name} ({name} in {place})"
+    text, name, place = one_line(error), type(error).__name__, place_of(error)
+    if place is not None:
+        in_place = place if isinstance(error, ExitCalledError) else f"{name} in {place}"
+        return f"{text} ({in_place})" if text else in_place
+    # A KeyError's text is a key alone.
+    return f"{name}: {text}" if text and isinstance(error, KeyError) else text or name
+
+
+def kind_and_reason(error: BaseException) -> str:
+    """Say what :func:`reason` says, and always of what kind the error is.
+
+    :param error: anybody's
+    """
+    told, name = reason(error), type(error).__name__
+    return told if name in told or isinstance(error, ExitCalledError) else f"{name}: {told}"
 
 
 def place_of(error: BaseException) -> str | None:
@@ -49,6 +58,8 @@ def place_of(error: BaseException) -> str | None:
     :param error: with its traceback
     :return: such as ``my_env.py, line 12``; None where it arose in our own code or in a framework
     """
+    if isinstance(error, ExitCalledError) and error.__cause__ is not None:
+        error = error.__cause__
     step, found = error.__traceback__, None
     while step is not None:
         package = _package(step.tb_frame)

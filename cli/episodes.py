@@ -82,6 +82,6 @@ def play(
 
 def _success(said: Any) -> float:
     try:
-        return float(bool(said)) if said is not None else math.nan
+        return math.nan if said is None or math.isnan(said) else float(bool(said))
     except (TypeError, ValueError):  # an array of several
         return math.nan

@@ -1,5 +1,6 @@
 """Monitors around an env and its wrappers: episodes are the outermost env's, rewards the innermost's."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,11 +39,11 @@ def monitored(
         env = rewards = OwnRewards(env, tap)
     else:
         env = FiniteGuard(env)
+    keywords = kwargs["info_keywords"] = tuple(kwargs.get("info_keywords", ()))  # SB3 adds them to a tuple
+    if keywords:
+        env = InfoKeywords(env, keywords)
     if most_steps is not None:
-        env = EpisodeBound(env, most_steps)
-    if "info_keywords" in kwargs:
-        kwargs["info_keywords"] = tuple(kwargs["info_keywords"])  # SB3 adds them to a tuple
-        env = InfoKeywords(env, kwargs["info_keywords"])
+        env = EpisodeBound(env, most_steps, keywords)
     file = None
     if files is not None:
         statistics, name = files
@@ -130,10 +131,12 @@ class EpisodeBound(gym.Wrapper[Any, Any, Any, Any]):
 
     :param env: any env
     :param most_steps: after which an episode is truncated
+    :param keywords: of ``Monitor``, for which the info of an episode that did not end has nothing to say
     """
 
-    def __init__(self, env: Env, most_steps: int) -> None:
+    def __init__(self, env: Env, most_steps: int, keywords: Sequence[str] = ()) -> None:
         super().__init__(env)
+        self._keywords = keywords
         self.bound_steps = most_steps
         self.cut_episodes = 0
         self._steps = 0
@@ -150,6 +153,7 @@ class EpisodeBound(gym.Wrapper[Any, Any, Any, Any]):
         if self._steps >= self.bound_steps and not (terminated or truncated):
             self.cut_episodes += 1
             truncated = True
+            info = {**dict.fromkeys(self._keywords, math.nan), **info}
         return observation, reward, terminated, truncated, info
 
 

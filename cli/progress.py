@@ -142,17 +142,22 @@ def episode_progress(console: Console, env_id: str, episodes: int) -> "Iterator[
     :param episodes: how many there are
     :return: to be called with the number of episodes finished, as often as one likes
     """
-    last = time.monotonic()
+    last, moves = time.monotonic(), 0
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"{env_id}: episodes", total=episodes)
+        task = bar.add_task(env_id, total=episodes)
 
         def show(finished: int) -> None:
-            nonlocal last
+            nonlocal last, moves
+            moves += 1
+            if time.monotonic() - last < (_REFRESH_SECONDS if console.is_terminal else _SILENCE_SECONDS):
+                return
+            last = time.monotonic()
+            # All envs step at once: where episodes are long, their steps show that something happens.
+            how_far = f"{env_id}: {finished} of {episodes} episodes, {moves:,} steps of each env"
             if console.is_terminal:
-                bar.update(task, completed=finished)
-            elif time.monotonic() - last >= _SILENCE_SECONDS:
-                last = time.monotonic()
-                console.print(f"{env_id}: {finished} of {episodes} episodes")
+                bar.update(task, completed=finished, description=how_far)
+            else:
+                console.print(how_far)
 
         yield show
 

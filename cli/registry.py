@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium import error as gym_error
 
-from sb3_ddpg_custom.cli.blame import ExitCalledError, exits_are_errors, reason
+from sb3_ddpg_custom.cli.blame import exits_are_errors, kind_and_reason, reason
 from sb3_ddpg_custom.cli.errors import UsageError, one_line
 from sb3_ddpg_custom.cli.settings import Settings
 from sb3_ddpg_custom.wrappers import ContractGuard
@@ -39,7 +39,7 @@ def import_modules(names: Sequence[str]) -> None:
         except UsageError:
             raise
         except Exception as error:  # a module may raise anything while it is imported
-            problem = one_line(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {reason(error)}"
+            problem = one_line(error) if isinstance(error, ImportError) else kind_and_reason(error)
             raise UsageError(f"--import {shown}: {problem}; name a module that Python finds here") from error
 
 
@@ -89,9 +89,8 @@ def make_env(env_id: str, settings: Settings, render_mode: str | None = None) ->
     except Exception as error:  # an env may raise anything while it is made
         if isinstance(error, TypeError) and given:
             raise UsageError(f"{env_id} refuses its env_kwargs {dict(settings.env_kwargs)}: {reason(error)}") from error
-        kind = "" if isinstance(error, ExitCalledError) else f"{type(error).__name__}: "
         remedy = "correct them, or the env" if given else "correct the env"
-        raise UsageError(f"{env_id} cannot be made{given} ({kind}{reason(error)}); {remedy}") from error
+        raise UsageError(f"{env_id} cannot be made{given} ({kind_and_reason(error)}); {remedy}") from error
 
 
 @contextmanager

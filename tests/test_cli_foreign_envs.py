@@ -210,7 +210,7 @@ def test_an_error_names_its_place(register: Register, train: Train, tmp_path: Pa
     last = train("--video=none", code=1).stderr.splitlines()[-1]
     assert "training stopped at step 29: " in last or "training stopped at step 30: " in last
     assert f"{type(error()).__name__ if isinstance(error, type) else type(error).__name__} in " in last
-    assert f"test_cli_foreign_envs.py, line {line})" in last
+    assert f"test_cli_foreign_envs.py, line {line}" in last
     assert "the model as it was is in " in last
 
 
@@ -220,7 +220,7 @@ def test_a_constructor_that_fails_without_a_word(register: Register, train: Trai
 
     register(made=made)
     error = train(code=2).stderr
-    assert "Foreign-v0 cannot be made (AssertionError: " in error
+    assert "Foreign-v0 cannot be made (AssertionError in " in error
     assert f"test_cli_foreign_envs.py, line {made.__code__.co_firstlineno + 1})" in error
 
 
@@ -435,6 +435,14 @@ def test_success_is_recorded_and_evaluated(ddpg: Ddpg, register: Register, train
     assert json.loads(ddpg("evaluate", "--checkpoint", run, "--episodes", 2, "--json").stdout)["success_rate"] == 1.0
     error = train("--set=monitor_kwargs=dict(info_keywords=('speed',))", code=1).stderr.splitlines()[-1]
     assert "info_keywords has 'speed', which is not in the info at an episode's end; there is is_success" in error
+
+
+def test_an_episode_that_is_cut_is_no_success_and_no_failure(register: Register, train: Train, tmp_path: Path) -> None:
+    register(max_episode_steps=None)
+    printed = train("--video=none", "--set=monitor_kwargs.info_keywords=is_success").stderr
+    assert "success" not in printed
+    with np.load(tmp_path / "Foreign-v0" / "1" / "evaluations.npz") as results:
+        assert "successes" not in results
 
 
 def test_a_new_monitor_file_has_a_header(register: Register, train: Train, tmp_path: Path) -> None:
