@@ -21,8 +21,8 @@ def main(
     out: Annotated[Path | None, typer.Option(help="Keep the runs in this folder.")] = None,
 ) -> None:
     """Train an alias with several seeds and print how each ends."""
-    from sb3_ddpg_custom.cli.evaluation import EvaluateRequest, bootstrap_interval, evaluate
-    from sb3_ddpg_custom.cli.training import TrainRequest, train
+    from sb3_ddpg_custom.cli.evaluation.evaluate import EvaluateRequest, bootstrap_interval, evaluate
+    from sb3_ddpg_custom.cli.training.prepare import TrainRequest, train
 
     console = Console(highlight=False)
     silent = Console(quiet=True)

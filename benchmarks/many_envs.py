@@ -29,7 +29,7 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv, VecMonitor
 
 from sb3_ddpg_custom import DDPG, ParameterNoise
-from sb3_ddpg_custom.cli.bench_cases import CASES, Case
+from sb3_ddpg_custom.cli.bench.cases import CASES, Case
 from sb3_ddpg_custom.envpool_envs import EnvPoolVecEnv
 
 

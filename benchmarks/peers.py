@@ -32,9 +32,9 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from sb3_ddpg_custom.cli.bench_cases import CASES, check_cases, is_available
+from sb3_ddpg_custom.cli.bench.cases import CASES, check_cases, is_available
 from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
-from sb3_ddpg_custom.cli.threads import check_threads
+from sb3_ddpg_custom.cli.training.threads import check_threads
 
 WORKERS = Path(__file__).resolve().parent / "peer_workers"
 
@@ -133,8 +133,8 @@ def main(
     check_threads(threads)
 
     # These import torch: what was asked for is checked by now.
-    from sb3_ddpg_custom.cli.bench_report import BenchProgress, print_table
-    from sb3_ddpg_custom.cli.benchmark import measure
+    from sb3_ddpg_custom.cli.bench.measure import measure
+    from sb3_ddpg_custom.cli.bench.report import BenchProgress, print_table
 
     wanted: Literal["float32", "bfloat16"] = "bfloat16" if precision == "bfloat16" else "float32"
     with BenchProgress(Console(stderr=True, highlight=False)) as progress:

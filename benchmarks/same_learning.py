@@ -38,7 +38,7 @@ class Case(NamedTuple):
 
 def _shipped(alias: str) -> Case:
     """Take what `ddpg train ALIAS` takes."""
-    from sb3_ddpg_custom.cli.config import resolve
+    from sb3_ddpg_custom.cli.config.resolve import resolve
 
     resolved = resolve(alias, config=None, overrides=(), steps=None, n_envs=None, registered_ids=())
     settings: Any = resolved.settings

@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 import sb3_ddpg_custom
-from sb3_ddpg_custom.cli.config import resolve
-from sb3_ddpg_custom.cli.settings import Settings
+from sb3_ddpg_custom.cli.config.resolve import resolve
+from sb3_ddpg_custom.cli.config.settings import Settings
 
 HERE = Path(__file__).resolve().parent
 ENV_ID = "Pendulum-v1"

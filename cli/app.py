@@ -13,14 +13,14 @@ from typing import Annotated, NoReturn
 import typer
 
 from sb3_ddpg_custom import __version__
-from sb3_ddpg_custom.cli.bench import bench_command
+from sb3_ddpg_custom.cli.commands.bench import bench_command
+from sb3_ddpg_custom.cli.commands.evaluate import evaluate_command
+from sb3_ddpg_custom.cli.commands.list_aliases import list_command
+from sb3_ddpg_custom.cli.commands.show_config import config_command
+from sb3_ddpg_custom.cli.commands.train import train_command
 from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
-from sb3_ddpg_custom.cli.evaluate import evaluate_command
-from sb3_ddpg_custom.cli.list_aliases import list_command
 from sb3_ddpg_custom.cli.options import DEBUG_VARIABLE
-from sb3_ddpg_custom.cli.show_config import config_command
 from sb3_ddpg_custom.cli.signals import InterruptedBySignal, ending_signals_raise
-from sb3_ddpg_custom.cli.train import train_command
 
 app = typer.Typer(
     name="ddpg",

@@ -6,29 +6,32 @@ Names are imported on first use, so that ``ddpg --help`` does not wait for torch
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from sb3_ddpg_custom import moved
+
 if TYPE_CHECKING:
-    from sb3_ddpg_custom.ddpg import DDPG
-    from sb3_ddpg_custom.experience_replay import ExperienceReplay
-    from sb3_ddpg_custom.exploration import (
+    from sb3_ddpg_custom.acting.action_noise import (
         AnnealedActionNoise,
         EpisodeBias,
         EpisodeScaledActionNoise,
         PerEnvActionNoise,
     )
-    from sb3_ddpg_custom.parameter_noise import ParameterNoise
-    from sb3_ddpg_custom.replay_buffer import ReplayBuffer
+    from sb3_ddpg_custom.acting.parameter_noise import ParameterNoise
+    from sb3_ddpg_custom.ddpg import DDPG
+    from sb3_ddpg_custom.replay.buffer import ReplayBuffer
+    from sb3_ddpg_custom.replay.experience_replay import ExperienceReplay
 
 __version__ = "0.1.0"
+moved.install()
 
 _HOME = {
     "DDPG": "ddpg",
-    "ReplayBuffer": "replay_buffer",
-    "ExperienceReplay": "experience_replay",
-    "AnnealedActionNoise": "exploration",
-    "EpisodeScaledActionNoise": "exploration",
-    "EpisodeBias": "exploration",
-    "PerEnvActionNoise": "exploration",
-    "ParameterNoise": "parameter_noise",
+    "ReplayBuffer": "replay.buffer",
+    "ExperienceReplay": "replay.experience_replay",
+    "AnnealedActionNoise": "acting.action_noise",
+    "EpisodeScaledActionNoise": "acting.action_noise",
+    "EpisodeBias": "acting.action_noise",
+    "PerEnvActionNoise": "acting.action_noise",
+    "ParameterNoise": "acting.parameter_noise",
 }
 
 __all__ = [

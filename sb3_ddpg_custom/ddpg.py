@@ -24,19 +24,18 @@ from stable_baselines3.common.utils import FloatSchedule, update_learning_rate
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 from stable_baselines3.td3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
 
-from sb3_ddpg_custom.acting import NumpyActor
+from sb3_ddpg_custom.acting.action_noise import fit_to_envs, report_progress, wants_progress
+from sb3_ddpg_custom.acting.noise_of_all_envs import at_once
+from sb3_ddpg_custom.acting.numpy_actor import NumpyActor
+from sb3_ddpg_custom.acting.parameter_noise import ParameterNoise, PerturbedActor
+from sb3_ddpg_custom.acting.rollout_callbacks import may_act_on_rollout_start
 from sb3_ddpg_custom.action_spaces import as_type_of, is_whole, with_real_bounds
-from sb3_ddpg_custom.buffer_file import kind_of, load_replay_buffer, opened, save_replay_buffer
-from sb3_ddpg_custom.callbacks import may_act_on_rollout_start
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
-from sb3_ddpg_custom.exploration import fit_to_envs, report_progress, wants_progress
-from sb3_ddpg_custom.noise_at_once import at_once
-from sb3_ddpg_custom.optimizer import Adam
-from sb3_ddpg_custom.parameter_noise import ParameterNoise, PerturbedActor
-from sb3_ddpg_custom.policies import initialise_outputs
-from sb3_ddpg_custom.priorities import PrioritizedSamples
-from sb3_ddpg_custom.replay_buffer import ReplayBuffer
-from sb3_ddpg_custom.sb3_buffers import from_sb3
+from sb3_ddpg_custom.policies import Adam, initialise_outputs
+from sb3_ddpg_custom.replay.buffer import ReplayBuffer
+from sb3_ddpg_custom.replay.files import kind_of, load_replay_buffer, opened, save_replay_buffer
+from sb3_ddpg_custom.replay.from_sb3 import from_sb3
+from sb3_ddpg_custom.replay.priorities import PrioritizedSamples
 from sb3_ddpg_custom.updates import (
     AnalyticUpdate,
     Batch,

@@ -19,7 +19,7 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from sb3_ddpg_custom.ddpg import DDPG
-from sb3_ddpg_custom.plain_values import (
+from sb3_ddpg_custom.yaml_values import (
     build_action_noise,
     build_parameter_noise,
     build_schedule,

@@ -12,7 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from torch import nn
 
 from sb3_ddpg_custom import DDPG
-from sb3_ddpg_custom.acting import NumpyActor
+from sb3_ddpg_custom.acting.numpy_actor import NumpyActor
 from sb3_ddpg_custom.updates import CompiledUpdate
 
 SMALL: dict[str, Any] = {"learning_starts": 10, "batch_size": 8, "buffer_size": 200, "seed": 0, "device": "cpu"}

@@ -19,7 +19,7 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
 from sb3_ddpg_custom import DDPG
-from sb3_ddpg_custom.priorities import PrioritizedSamples
+from sb3_ddpg_custom.replay.priorities import PrioritizedSamples
 from sb3_ddpg_custom.updates import (
     AnalyticUpdate,
     AutogradUpdate,
@@ -31,8 +31,8 @@ from sb3_ddpg_custom.updates import (
     why_not_analytic,
     why_not_compiled,
 )
-from sb3_ddpg_custom.updates.activations import find_activation
 from sb3_ddpg_custom.updates.flat import FlatAdam, FlatParameters
+from sb3_ddpg_custom.updates.layers import find_activation
 
 needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="Numba is not installed")
 ACTIVATIONS = [nn.ReLU, nn.Tanh, nn.ELU, nn.SiLU, nn.GELU, nn.LeakyReLU]
@@ -307,7 +307,7 @@ def test_the_gradient_by_the_action_is_finite_in_bfloat16_whatever_memory_held_b
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # A product with more than four million multiply-adds, 17 actions say, was taken from tensors never written to.
-    monkeypatch.setattr("sb3_ddpg_custom.updates.products._ENOUGH_FOR_BFLOAT16", 0)
+    monkeypatch.setattr("sb3_ddpg_custom.updates.by_hand.products._ENOUGH_FOR_BFLOAT16", 0)
     empty_like = th.empty_like
     monkeypatch.setattr(th, "empty_like", lambda *args, **kwargs: empty_like(*args, **kwargs).fill_(th.nan))
     policies = []

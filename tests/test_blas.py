@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sb3_ddpg_custom.cli.blas import remark_on_kernel
+from sb3_ddpg_custom.cli.training.blas import remark_on_kernel
 
 
 def test_an_old_kernel_is_named_with_what_chose_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,8 +18,8 @@ from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
 from stable_baselines3.common.callbacks import CheckpointCallback
 
 from sb3_ddpg_custom import DDPG, ReplayBuffer
-from sb3_ddpg_custom.buffer_file import load_replay_buffer, save_replay_buffer
-from sb3_ddpg_custom.sb3_buffers import from_sb3
+from sb3_ddpg_custom.replay.files import load_replay_buffer, save_replay_buffer
+from sb3_ddpg_custom.replay.from_sb3 import from_sb3
 
 SMALL: dict[str, Any] = {
     "policy_kwargs": {"net_arch": [8]},

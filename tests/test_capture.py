@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from sb3_ddpg_custom import DDPG
 from sb3_ddpg_custom.updates import AnalyticUpdate
-from sb3_ddpg_custom.updates.capture import WARM_UPS, Recorded
+from sb3_ddpg_custom.updates.by_hand.capture import WARM_UPS, Recorded
 
 needs_cuda = pytest.mark.skipif(not th.cuda.is_available(), reason="needs a GPU")
 
@@ -133,7 +133,7 @@ def test_twenty_updates_under_a_schedule_are_the_eager_ones() -> None:
 
 
 def test_products_in_bfloat16_are_recorded_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sb3_ddpg_custom.updates.products._ENOUGH_FOR_BFLOAT16", 0)
+    monkeypatch.setattr("sb3_ddpg_custom.updates.by_hand.products._ENOUGH_FOR_BFLOAT16", 0)
     options: dict[str, Any] = {"tau": 0.1, "precision": "bfloat16"}
     recorder = TapeRecorder()
     recorded = run(AnalyticUpdate(make_policy(th.float32), **options, recorder=recorder), range(8))
@@ -245,7 +245,7 @@ def test_a_training_of_recorded_updates_is_the_same(monkeypatch: pytest.MonkeyPa
     options: dict[str, Any] = {"learning_rate": 2**-10, "learning_starts": 20, "batch_size": 16, "seed": 0}
     recorder, weights = TapeRecorder(), []
     for found in (recorder, None):
-        monkeypatch.setattr("sb3_ddpg_custom.updates.analytic.recorder_for", lambda device, found=found: found)
+        monkeypatch.setattr("sb3_ddpg_custom.updates.by_hand.analytic.recorder_for", lambda device, found=found: found)
         networks = {"net_arch": [16]}
         model = DDPG(
             "MlpPolicy", "Pendulum-v1", **options, policy_kwargs=networks, device="cpu", update="analytic"

@@ -305,7 +305,7 @@ def test_a_bug_is_one_sentence_too(ddpg: Ddpg, monkeypatch: pytest.MonkeyPatch) 
     def aliases() -> None:
         raise ZeroDivisionError("on\ntwo lines")
 
-    monkeypatch.setattr("sb3_ddpg_custom.cli.config.aliases", aliases)
+    monkeypatch.setattr("sb3_ddpg_custom.cli.config.resolve.aliases", aliases)
     error = ddpg("list", code=1).stderr
     assert error == "ddpg: unexpected ZeroDivisionError: on two lines; --debug shows where it happened\n"
 
@@ -455,7 +455,7 @@ def test_from_with_normalisation_on_one_side_only(
 
 def full_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
     """Let no checkpoint of the training be written after the first so many."""
-    from sb3_ddpg_custom.cli import run
+    from sb3_ddpg_custom.cli.training import run
 
     written: list[Path] = []
 
@@ -496,7 +496,7 @@ def test_signals_do_what_they_always_do_while_the_model_is_built(
     def build(*_: Any, **__: Any) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("sb3_ddpg_custom.cli.run.build_model", build)
+    monkeypatch.setattr("sb3_ddpg_custom.cli.training.run.build_model", build)
     # Whoever runs the tests in the background may have told them to ignore it.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -16,13 +16,14 @@ import pytest
 import torch as th
 from rich.console import Console
 
-from sb3_ddpg_custom.cli import bench_floor, benchmark
-from sb3_ddpg_custom.cli.bench_cases import CASES
-from sb3_ddpg_custom.cli.bench_figures import Measured, Round, Spread, next_count, rotated, summarise
-from sb3_ddpg_custom.cli.bench_floor import fastest, update_products
-from sb3_ddpg_custom.cli.bench_process import Worker
-from sb3_ddpg_custom.cli.bench_report import print_table
-from sb3_ddpg_custom.cli.bench_rounds import _floor_of, compare
+from sb3_ddpg_custom.cli.bench import floor as bench_floor
+from sb3_ddpg_custom.cli.bench import measure as benchmark
+from sb3_ddpg_custom.cli.bench.cases import CASES
+from sb3_ddpg_custom.cli.bench.figures import Measured, Round, Spread, next_count, rotated, summarise
+from sb3_ddpg_custom.cli.bench.floor import fastest, update_products
+from sb3_ddpg_custom.cli.bench.process import Worker
+from sb3_ddpg_custom.cli.bench.report import print_table
+from sb3_ddpg_custom.cli.bench.rounds import _floor_of, compare
 from sb3_ddpg_custom.cli.errors import RunError, UsageError
 
 # A row of the table where Numba is installed.
@@ -53,7 +54,7 @@ with open(log, "a") as asked:
 @pytest.fixture(autouse=True)
 def a_processor_that_is_used_well(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is said of OpenBLAS differs from machine to machine."""
-    monkeypatch.setattr("sb3_ddpg_custom.cli.blas.remarks_on_blas", list)
+    monkeypatch.setattr("sb3_ddpg_custom.cli.training.blas.remarks_on_blas", list)
 
 
 @pytest.fixture
@@ -229,7 +230,7 @@ def test_a_worker_that_dies_is_one_sentence(
         return workers[-1]
 
     with (
-        mock.patch("sb3_ddpg_custom.cli.bench_rounds.Worker", remember),
+        mock.patch("sb3_ddpg_custom.cli.bench.rounds.Worker", remember),
         pytest.raises(RunError) as caught,
     ):
         compare("C2", commands, threads=1, rounds=1, segment_seconds=0.1, tell=lambda _: None)
@@ -370,7 +371,7 @@ def test_without_mujoco_one_line_says_how_to_get_it(ddpg: Ddpg) -> None:
 
     remedy = "C3 (HalfCheetah-v5) needs mujoco: pip install 'sb3-ddpg-custom[mujoco]'"
     with (
-        mock.patch("sb3_ddpg_custom.cli.bench_cases.find_spec", find),
+        mock.patch("sb3_ddpg_custom.cli.bench.cases.find_spec", find),
         mock.patch.object(benchmark, "measure", side_effect=fake_result) as called,
     ):
         assert ddpg("bench").stderr == f"left out: {remedy}\n"

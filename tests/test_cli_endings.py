@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sb3_ddpg_custom.checkpoint import replacing
-from sb3_ddpg_custom.cli.registry import make_env
+from sb3_ddpg_custom.cli.environments.registry import make_env
 from sb3_ddpg_custom.cli.signals import ENDING
 
 Ddpg = Callable[..., subprocess.CompletedProcess[str]]
@@ -38,7 +38,7 @@ def test_a_signal_while_environments_are_built_leaves_no_folder(
         signal.raise_signal(number)
         return make_env(*arguments)
 
-    monkeypatch.setattr("sb3_ddpg_custom.cli.environments.make_env", interrupted)
+    monkeypatch.setattr("sb3_ddpg_custom.cli.environments.vectorised.make_env", interrupted)
     printed = ddpg("train", "Tiny-v0", "--video=none", "--out", tmp_path, *small, code=128 + number)
     assert printed.stderr == f"ddpg: interrupted by {signal.Signals(number).name}\n"
     assert list((tmp_path / "Tiny-v0").iterdir()) == []
@@ -49,7 +49,7 @@ def test_a_signal_while_environments_are_built_leaves_no_folder(
 def test_a_signal_while_evaluating_is_one_line(
     ddpg: Ddpg, tiny_run: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    monkeypatch.setattr("sb3_ddpg_custom.cli.evaluation.play", lambda *_, **__: signal.raise_signal(number))
+    monkeypatch.setattr("sb3_ddpg_custom.cli.evaluation.evaluate.play", lambda *_, **__: signal.raise_signal(number))
     printed = ddpg("evaluate", "--checkpoint", tiny_run, code=128 + number)
     assert printed.stderr == f"ddpg: interrupted by {signal.Signals(number).name}\n"
     assert printed.stdout == ""

@@ -20,9 +20,9 @@ import yaml
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_ddpg_custom import DDPG
-from sb3_ddpg_custom.cli import evaluation
-from sb3_ddpg_custom.cli.evaluation import EvaluateRequest, EvaluateResult, bootstrap_interval
-from sb3_ddpg_custom.cli.seeds import evaluation_seeds
+from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
+from sb3_ddpg_custom.cli.evaluation import evaluate as evaluation
+from sb3_ddpg_custom.cli.evaluation.evaluate import EvaluateRequest, EvaluateResult, bootstrap_interval
 
 Ddpg = Callable[..., subprocess.CompletedProcess[str]]
 KEYS = [

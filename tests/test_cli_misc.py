@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sb3_ddpg_custom import __version__
-from sb3_ddpg_custom.cli.config import aliases
+from sb3_ddpg_custom.cli.config.resolve import aliases
 
 Ddpg = Callable[..., subprocess.CompletedProcess[str]]
 HEAVY = ("torch", "stable_baselines3", "gymnasium", "scipy", "pydantic", "tensorboard")

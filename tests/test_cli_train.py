@@ -19,10 +19,10 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sb3_ddpg_custom.checkpoint import read_checkpoint
-from sb3_ddpg_custom.cli import training
-from sb3_ddpg_custom.cli.run import TrainResult
 from sb3_ddpg_custom.cli.signals import Signals
-from sb3_ddpg_custom.cli.training import TrainRequest
+from sb3_ddpg_custom.cli.training import prepare as training
+from sb3_ddpg_custom.cli.training.prepare import TrainRequest
+from sb3_ddpg_custom.cli.training.run import TrainResult
 from sb3_ddpg_custom.wrappers import load_statistics
 
 Ddpg = Callable[..., subprocess.CompletedProcess[str]]

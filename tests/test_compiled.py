@@ -13,11 +13,12 @@ import torch as th
 from torch import nn
 
 from sb3_ddpg_custom import DDPG
-from sb3_ddpg_custom.updates import AnalyticUpdate, CompiledUpdate, compiled
+from sb3_ddpg_custom.updates import AnalyticUpdate, CompiledUpdate
+from sb3_ddpg_custom.updates.compiled import update as compiled
 
 pytest.importorskip("numba", reason="the numba extra is not installed")
 
-from sb3_ddpg_custom.updates import kernels
+from sb3_ddpg_custom.updates.compiled import kernels
 from sb3_ddpg_custom.updates.flat import negligible_moments
 
 SMALL: dict[str, Any] = {"learning_starts": 20, "batch_size": 16, "buffer_size": 500, "seed": 0, "device": "cpu"}
@@ -103,7 +104,7 @@ def test_whoever_insists_hears_why_not(kwargs: dict[str, Any], reason: str) -> N
         model(update="compiled", **kwargs)
 
 
-@pytest.mark.parametrize("broken", ["sb3_ddpg_custom.updates.kernels", "threadpoolctl"])
+@pytest.mark.parametrize("broken", ["sb3_ddpg_custom.updates.compiled.kernels", "threadpoolctl"])
 def test_without_numba_the_update_by_hand_does_it(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, broken, None)
     assert type(model()._update) is AnalyticUpdate

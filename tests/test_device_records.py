@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sb3_ddpg_custom import DDPG, ReplayBuffer
-from sb3_ddpg_custom.buffer_file import load_replay_buffer, save_replay_buffer
-from sb3_ddpg_custom.device_records import DeviceRecords
-from sb3_ddpg_custom.records import Field, Records
+from sb3_ddpg_custom.replay.device_records import DeviceRecords
+from sb3_ddpg_custom.replay.files import load_replay_buffer, save_replay_buffer
+from sb3_ddpg_custom.replay.records import Field, Records
 
 CPU = th.device("cpu")
 ACTIONS = spaces.Box(-1, 1, (2,), np.float32)
@@ -210,7 +210,7 @@ def test_auto_takes_at_most_half_of_what_is_free(free_rows: int, kept: bool, mon
     free = free_rows * buffer.records.row_bytes
     monkeypatch.setattr(th.cuda, "mem_get_info", lambda device: (free, free))
     monkeypatch.setattr(
-        "sb3_ddpg_custom.transition_storage.DeviceRecords", lambda records, device: DeviceRecords(records, CPU)
+        "sb3_ddpg_custom.replay.storage.DeviceRecords", lambda records, device: DeviceRecords(records, CPU)
     )
     buffer.device = th.device("cuda")
     pair.add(3)

@@ -7,8 +7,8 @@ import pytest
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from sb3_ddpg_custom.cli.environments import SeededEpisodes
-from sb3_ddpg_custom.cli.episodes import play
+from sb3_ddpg_custom.cli.environments.vectorised import SeededEpisodes
+from sb3_ddpg_custom.cli.evaluation.episodes import play
 
 
 class Told(gym.Env[Any, Any]):

@@ -13,8 +13,8 @@ from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckA
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ddpg_custom import DDPG, AnnealedActionNoise, EpisodeBias, EpisodeScaledActionNoise, PerEnvActionNoise
-from sb3_ddpg_custom.exploration import fit_to_envs, report_progress
-from sb3_ddpg_custom.noise_at_once import NoiseAtOnce, at_once
+from sb3_ddpg_custom.acting.action_noise import fit_to_envs, report_progress
+from sb3_ddpg_custom.acting.noise_of_all_envs import NoiseAtOnce, at_once
 
 SMALL: dict[str, Any] = {"policy_kwargs": {"net_arch": [8]}, "learning_starts": 10, "batch_size": 8}
 

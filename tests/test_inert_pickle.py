@@ -154,7 +154,7 @@ def test_a_model_is_judged_on_what_it_was_trained_on(ddpg: Ddpg, sb3_files: Path
     """A model trained under VecNormalize used to be evaluated on raw observations, without a word."""
     from stable_baselines3.common.evaluation import evaluate_policy
 
-    from sb3_ddpg_custom.cli.seeds import evaluation_seeds
+    from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
 
     model, statistics = sb3_files / "beside" / "model.zip", sb3_files / "beside" / "vec_normalize.pkl"
     error = ddpg("evaluate", "--checkpoint", model, "--env", "pendulum", code=2).stderr

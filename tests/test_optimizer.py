@@ -9,7 +9,7 @@ import torch as th
 from stable_baselines3.td3.policies import TD3Policy
 
 from sb3_ddpg_custom import DDPG
-from sb3_ddpg_custom.optimizer import Adam
+from sb3_ddpg_custom.policies import Adam
 
 OPTIONS: tuple[dict[str, Any], ...] = ({}, {"weight_decay": 0.1}, {"amsgrad": True})
 

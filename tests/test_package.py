@@ -53,9 +53,9 @@ def test_every_module_of_the_checkout_is_in_the_wheel(distributions: Path) -> No
     shipped = {name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".py")}
     core = {str(path.relative_to(ROOT)) for path in (ROOT / "sb3_ddpg_custom").rglob("*.py")}
     mapped = {
-        f"sb3_ddpg_custom/{folder}/{path.name}"
+        f"sb3_ddpg_custom/{path.relative_to(ROOT)}"
         for folder in ("cli", "wrappers", "zoo_configs")
-        for path in (ROOT / folder).glob("*.py")
+        for path in (ROOT / folder).rglob("*.py")
     }
     assert shipped == core | mapped
 

@@ -17,7 +17,7 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
 from sb3_ddpg_custom import DDPG, ParameterNoise
-from sb3_ddpg_custom.parameter_noise import PerturbedActor
+from sb3_ddpg_custom.acting.parameter_noise import PerturbedActor
 
 SMALL: dict[str, Any] = {"policy_kwargs": {"net_arch": [16]}, "learning_starts": 20, "batch_size": 16}
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import sb3_ddpg_custom
-from sb3_ddpg_custom.cli.bench_cases import CASES
+from sb3_ddpg_custom.cli.bench.cases import CASES
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 WORKERS = BENCHMARKS / "peer_workers"

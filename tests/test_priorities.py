@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sb3_ddpg_custom import ReplayBuffer
-from sb3_ddpg_custom.priorities import Priorities, PrioritizedSamples
-from sb3_ddpg_custom.sum_tree import SumTree
+from sb3_ddpg_custom.replay.priorities import Priorities, PrioritizedSamples
+from sb3_ddpg_custom.replay.sum_tree import SumTree
 
 BOX = spaces.Box(-1, 1, (1,), np.float32)
 

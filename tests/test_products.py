@@ -10,7 +10,13 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sb3_ddpg_custom import DDPG
 from sb3_ddpg_custom.updates import AnalyticUpdate, AutogradUpdate, UpdateStatistics, products
-from sb3_ddpg_custom.updates.products import Bfloat16Products, OneDnnProducts, Operation, Products, choose_products
+from sb3_ddpg_custom.updates.by_hand.products import (
+    Bfloat16Products,
+    OneDnnProducts,
+    Operation,
+    Products,
+    choose_products,
+)
 
 HAS_ONEDNN = th.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 needs_onednn = pytest.mark.skipif(not HAS_ONEDNN, reason="torch was built without oneDNN")

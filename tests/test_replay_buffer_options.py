@@ -17,8 +17,8 @@ from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_ddpg_custom import ReplayBuffer
-from sb3_ddpg_custom.buffer_file import load_replay_buffer, save_replay_buffer
-from sb3_ddpg_custom.n_step import n_step_returns
+from sb3_ddpg_custom.replay.files import load_replay_buffer, save_replay_buffer
+from sb3_ddpg_custom.replay.n_step import n_step_returns
 
 SPACES: dict[str, spaces.Space[Any]] = {
     "float64": spaces.Box(-1000, 1000, (2,), np.float64),

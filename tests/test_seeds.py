@@ -1,7 +1,7 @@
 import pytest
 
+from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds, training_seed
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.seeds import evaluation_seeds, training_seed
 
 LAST = 2**31 - 2**16 - 1
 

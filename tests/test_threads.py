@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import torch as th
 
+from sb3_ddpg_custom.cli.config.settings import Settings
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.settings import Settings
-from sb3_ddpg_custom.cli.threads import largest_product, torch_threads
+from sb3_ddpg_custom.cli.training.threads import largest_product, torch_threads
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from stable_baselines3.common.utils import ConstantSchedule
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
-from sb3_ddpg_custom.priorities import PrioritizedSamples
+from sb3_ddpg_custom.replay.priorities import PrioritizedSamples
 from sb3_ddpg_custom.updates import AutogradUpdate, UpdateStatistics, make_update
 
 OBSERVATIONS = spaces.Box(-1, 1, (3,), np.float32)

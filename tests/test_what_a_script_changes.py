@@ -27,7 +27,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from sb3_ddpg_custom import DDPG, ParameterNoise, ReplayBuffer
-from sb3_ddpg_custom.optimizer import Adam
+from sb3_ddpg_custom.policies import Adam
 from sb3_ddpg_custom.updates import AnalyticUpdate, AutogradUpdate, CompiledUpdate
 
 WAYS = ["auto", "analytic", pytest.param("compiled", marks=pytest.mark.skipif(not find_spec("numba"), reason="Numba"))]

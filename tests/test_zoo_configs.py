@@ -14,9 +14,9 @@ import yaml
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ddpg_custom import DDPG
-from sb3_ddpg_custom.cli.classes import build_policy_kwargs
-from sb3_ddpg_custom.cli.config import Resolved, aliases, resolve, to_yaml
-from sb3_ddpg_custom.cli.noise import build_action_noise, build_schedule
+from sb3_ddpg_custom.cli.config.classes import build_policy_kwargs
+from sb3_ddpg_custom.cli.config.resolve import Resolved, aliases, resolve, to_yaml
+from sb3_ddpg_custom.cli.training.noise import build_action_noise, build_schedule
 
 FOLDER = Path(str(resources.files("sb3_ddpg_custom.zoo_configs")))
 ALIASES = sorted(path.stem for path in FOLDER.glob("*.yml") if path.stem != "default")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_ddpg_custom.checkpoint.atomic import replacing
+from sb3_ddpg_custom.atomic import replacing
 from sb3_ddpg_custom.checkpoint.normalization import to_arrays
 
 NORMALIZATION = "vec_normalize.npz"

@@ -1,12 +1,12 @@
 """How one gradient update is computed: an interface, and the ways to implement it."""
 
-from sb3_ddpg_custom.updates.analytic import AnalyticUpdate
 from sb3_ddpg_custom.updates.autograd import AutogradUpdate
+from sb3_ddpg_custom.updates.by_hand.analytic import AnalyticUpdate
+from sb3_ddpg_custom.updates.by_hand.products import Precision, has_fast_bfloat16
 from sb3_ddpg_custom.updates.choice import FittingUpdate, UpdateName, make_update
-from sb3_ddpg_custom.updates.compiled import WAKES_THREADS, CompiledUpdate, why_no_numba, why_not_compiled
+from sb3_ddpg_custom.updates.compiled.update import WAKES_THREADS, CompiledUpdate, why_no_numba, why_not_compiled
 from sb3_ddpg_custom.updates.interface import Batch, Update, UpdateResult, UpdateStatistics, importance_weights
 from sb3_ddpg_custom.updates.plain_policy import why_not_analytic
-from sb3_ddpg_custom.updates.products import Precision, has_fast_bfloat16
 
 __all__ = [
     "WAKES_THREADS",

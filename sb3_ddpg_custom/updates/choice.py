@@ -5,12 +5,12 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from stable_baselines3.td3.policies import TD3Policy
 
-from sb3_ddpg_custom.updates.analytic import AnalyticUpdate
 from sb3_ddpg_custom.updates.autograd import AutogradUpdate
-from sb3_ddpg_custom.updates.compiled import CompiledUpdate, why_not_compiled
+from sb3_ddpg_custom.updates.by_hand.analytic import AnalyticUpdate
+from sb3_ddpg_custom.updates.by_hand.products import Precision
+from sb3_ddpg_custom.updates.compiled.update import CompiledUpdate, why_not_compiled
 from sb3_ddpg_custom.updates.interface import Update
 from sb3_ddpg_custom.updates.plain_policy import why_not_analytic
-from sb3_ddpg_custom.updates.products import Precision
 
 UpdateName = Literal["auto", "compiled", "analytic", "autograd"]
 

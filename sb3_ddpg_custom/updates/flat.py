@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch as th
 from torch.optim.adam import adam
 
-from sb3_ddpg_custom.optimizer import Adam
+from sb3_ddpg_custom.policies import Adam
 
 
 def _public_adam(

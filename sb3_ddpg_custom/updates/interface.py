@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 import torch as th
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples, ReplayBufferSamples
 
-from sb3_ddpg_custom.priorities import PrioritizedSamples
+from sb3_ddpg_custom.replay.priorities import PrioritizedSamples
 
 Batch = ReplayBufferSamples | DictReplayBufferSamples | PrioritizedSamples
 

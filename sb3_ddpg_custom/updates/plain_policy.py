@@ -9,9 +9,9 @@ from stable_baselines3.td3.policies import Actor, TD3Policy
 from torch import nn
 
 from sb3_ddpg_custom.overrides import classes_are_as_they_came, overridden, overridden_for_updates
+from sb3_ddpg_custom.updates.by_hand.mlp import layers_of
 from sb3_ddpg_custom.updates.flat import is_plain_adam
 from sb3_ddpg_custom.updates.hooks import has_hooks
-from sb3_ddpg_custom.updates.mlp import layers_of
 
 # Of a network: what stores it, and what is asked of policies alone.
 _NOT_OF_UPDATES = ("__init__", "_get_constructor_parameters", "save", "load", "predict", "_predict")

@@ -1,0 +1,1 @@
+"""Speed, measured beside SB3's and the arithmetic floor."""

@@ -1,0 +1,1 @@
+"""One thin file per command: it parses, and calls a plain function."""

@@ -1,0 +1,1 @@
+"""From YAML and ``--set`` to one frozen settings object, and back."""

@@ -1,0 +1,1 @@
+"""From an environment id to envs that can be trained on, with wrappers and monitors."""

@@ -1,0 +1,165 @@
+"""From an environment id and settings to the vectorised envs of a training or an evaluation."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+
+from sb3_ddpg_custom.cli.config.settings import Settings
+from sb3_ddpg_custom.cli.environments.monitors import closed_on_error, monitored
+from sb3_ddpg_custom.cli.environments.registry import make_env
+from sb3_ddpg_custom.cli.environments.wrapping import wrap
+from sb3_ddpg_custom.cli.errors import UsageError, one_line
+from sb3_ddpg_custom.wrappers import RenderError, VideoMonitor
+from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.vec_env import VecEnv
+
+
+def training_envs(
+    env_id: str,
+    settings: Settings,
+    folder: Path,
+    *,
+    video: EpisodeSchedule,
+    render: bool,
+    on_render_error: Callable[[RenderError], None],
+) -> "VecEnv":
+    """Make the envs to train on, with their monitors.
+
+    :param env_id: registered id
+    :param settings: for everything about envs
+    :param folder: the run's folder; gets ``rewards.npz``, ``*.monitor.csv`` and ``videos/``
+    :param video: which episodes of the first env to record
+    :param render: show the env in a window, for which there may be one only
+    :param on_render_error: called once if a film cannot go on; the training does
+    """
+    # SB3 wants one render mode in all envs; those that nobody films are never drawn.
+    mode = "human" if render else "rgb_array" if video != "none" else None
+
+    def make(rank: int) -> gym.Env[Any, Any]:
+        env = make_env(env_id, settings, mode)
+        with closed_on_error(env):
+            if rank == 0 and video != "none":
+                env = VideoMonitor(env, folder / "videos", schedule=video, on_render_error=on_render_error)
+            env = monitored(env, settings, files=(folder / "rewards.npz", folder / str(rank)))
+        made.callback(env.close)
+        return env
+
+    # Envs that are left open would write their files at the end of the process, into a folder that may be gone.
+    with ExitStack() as made:
+        envs = _vectorise(make, settings.n_envs, settings, normalizer(settings, training=True))
+        made.pop_all()
+    return envs
+
+
+def evaluation_envs(
+    env_id: str,
+    settings: Settings,
+    episode_seeds: Sequence[int],
+    *,
+    n_envs: int,
+    most_steps: int | None,
+    video: Path | None = None,
+    render: bool = False,
+    normalize: "Callable[[VecEnv], VecEnv] | None" = None,
+) -> "VecEnv":
+    """Make envs that play one episode per seed, seeds dealt out in turn.
+
+    :param env_id: registered id
+    :param settings: for everything about envs
+    :param episode_seeds: one per episode
+    :param n_envs: how many envs play side by side
+    :param most_steps: an episode is cut after so many steps; None where the env's own limit is enough
+    :param video: folder for videos of all episodes
+    :param render: show the env in a window
+    :param normalize: puts the training's normalisation around the envs
+    """
+
+    def make(rank: int) -> gym.Env[Any, Any]:
+        mode = "human" if render else "rgb_array" if video is not None else None
+        env: gym.Env[Any, Any] = SeededEpisodes(make_env(env_id, settings, mode), episode_seeds[rank::n_envs])
+        with closed_on_error(env):
+            if video is not None:
+                env = VideoMonitor(env, video, schedule=lambda episode: episode < len(episode_seeds))
+            env = monitored(env, settings, most_steps=most_steps)
+        made.callback(env.close)
+        return env
+
+    with ExitStack() as made:
+        envs = _vectorise(make, n_envs, settings, normalize)
+        made.pop_all()
+    return envs
+
+
+def normalizer(settings: Settings, *, training: bool) -> "Callable[[VecEnv], VecEnv] | None":
+    """Give the function that puts SB3's ``VecNormalize`` around envs, or None where the settings want none.
+
+    :param settings: ``normalize`` and ``gamma``
+    :param training: learn statistics and scale rewards, or do neither
+    """
+    if not settings.normalize:
+        return None
+    from stable_baselines3.common.vec_env import VecNormalize
+
+    frozen = {} if training else {"training": False, "norm_reward": False}
+    kwargs = {"gamma": settings.gamma, **settings.normalize, **frozen}
+
+    def normalize(env: "VecEnv") -> "VecEnv":
+        try:
+            return VecNormalize(env, **kwargs)
+        except (TypeError, ValueError, AssertionError) as error:
+            raise UsageError(
+                f"normalize does not fit observations in {one_line(env.observation_space)} ({one_line(error)}); "
+                "name the parts that are a Box in normalize.norm_obs_keys, or set normalize=false"
+            ) from error
+
+    return normalize
+
+
+class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
+    """Begin each episode with the next seed of a list; behind its end, as the env likes.
+
+    A VecEnv resets its envs by itself and then without a seed, so the seeds have to sit inside.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], seeds: Sequence[int]) -> None:
+        super().__init__(env)
+        self._seeds = seeds
+        self._episode = 0
+
+    def restart(self) -> None:
+        """Go back to the first seed."""
+        self._episode = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin the next episode, with its seed instead of ``seed``."""
+        if self._episode < len(self._seeds):
+            seed = self._seeds[self._episode]
+        self._episode += 1
+        return self.env.reset(seed=seed, options=options)
+
+
+def _vectorise(
+    make: Callable[[int], gym.Env[Any, Any]],
+    n_envs: int,
+    settings: Settings,
+    normalize: "Callable[[VecEnv], VecEnv] | None",
+) -> "VecEnv":
+    from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+    from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
+
+    env: VecEnv = DummyVecEnv([partial(make, rank) for rank in range(n_envs)])
+    env = wrap(env, settings.vec_env_wrapper, "vec_env_wrapper")
+    if settings.frame_stack is not None:
+        env = VecFrameStack(env, settings.frame_stack)
+    if normalize is not None:
+        # Outermost: SB3's off-policy algorithms store what VecNormalize saw, and rl_zoo3's order would leave them
+        # with single frames in a buffer for stacked ones.
+        env = normalize(env)
+    # Images go channel-first, as every SB3 algorithm does with its own env.
+    return OffPolicyAlgorithm._wrap_env(env)

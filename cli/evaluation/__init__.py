@@ -1,0 +1,1 @@
+"""Playing a checkpoint and reporting its returns."""

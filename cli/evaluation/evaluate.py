@@ -1,0 +1,288 @@
+"""Evaluate a checkpoint, as a plain function: ``ddpg evaluate`` without the command line."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from scipy import stats
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_ddpg_custom.checkpoint import Checkpoint, CheckpointError, build_policy, read_checkpoint, read_normalization
+from sb3_ddpg_custom.checkpoint.normalization import normalize_like
+from sb3_ddpg_custom.cli.blame import exits_are_errors, reason
+from sb3_ddpg_custom.cli.config.resolve import RUN_KEY, resolve
+from sb3_ddpg_custom.cli.config.settings import Settings, validate
+from sb3_ddpg_custom.cli.config.text import integer, parse_yaml
+from sb3_ddpg_custom.cli.environments.drawing import can_render
+from sb3_ddpg_custom.cli.environments.fitting import fit_to_env
+from sb3_ddpg_custom.cli.environments.registry import import_modules, registered_ids
+from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
+from sb3_ddpg_custom.cli.environments.vectorised import evaluation_envs
+from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
+from sb3_ddpg_custom.cli.evaluation.episodes import Episodes, play
+from sb3_ddpg_custom.cli.paths import absolute, remember_start, shown
+from sb3_ddpg_custom.cli.progress import episode_progress, remark_on_cuts
+from sb3_ddpg_custom.cli.run_folder import find_checkpoint
+from sb3_ddpg_custom.wrappers import RenderError, prepare_headless_rendering
+
+_BOUND = 10_000  # steps of an episode without a limit of its own, in a checkpoint that does not say
+# Modules whose classes a checkpoint may ask for without the user's word: they only change what the policy sees.
+_HARMLESS = ("gymnasium.wrappers.", "rl_zoo3.wrappers.", "sb3_contrib.common.wrappers.")
+_WRITES_FILES = ("RecordVideo",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateRequest:
+    """What ``ddpg evaluate`` was asked for; see its help.
+
+    :param checkpoint: a run folder or a zip
+    :param episodes: how many
+    :param seed: chooses the start states; the same one gives the same numbers
+    :param env: alias or id, None for the checkpoint's own
+    :param video: folder for videos of all episodes
+    :param render: show the episodes in a window
+    :param imports: modules that register envs, or that hold wrappers the checkpoint uses
+    :param normalization: file with the statistics of ``VecNormalize``, for a checkpoint that does not hold its own
+    :param max_steps: an episode is cut after so many steps; None: at the env's own limit, else where the training's
+        evaluations were, else after 10,000
+    """
+
+    checkpoint: Path
+    episodes: int = 100
+    seed: int = 0
+    env: str | None = None
+    video: Path | None = None
+    render: bool = False
+    imports: tuple[str, ...] = ()
+    normalization: Path | None = None
+    max_steps: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateResult:
+    """What came out; the names are the keys of ``--json``.
+
+    :param env_id: what was played
+    :param checkpoint: whose policy played
+    :param episodes: how many
+    :param seed: as asked for
+    :param mean_return: mean of the undiscounted returns
+    :param std_return: their standard deviation (as SB3 reports it: divided by n)
+    :param ci95: 95 % bootstrap interval of the mean; None with a single episode
+    :param min_return: the worst
+    :param max_return: the best
+    :param mean_length: env steps per episode
+    :param success_rate: share of the episodes whose last info said ``is_success``; None where the env says nothing
+    :param returns: one per episode, in the order of their seeds
+    """
+
+    env_id: str
+    checkpoint: str
+    episodes: int
+    seed: int
+    mean_return: float
+    std_return: float
+    ci95: tuple[float, float] | None
+    min_return: float
+    max_return: float
+    mean_length: float
+    success_rate: float | None
+    returns: tuple[float, ...]
+
+
+def evaluate(request: EvaluateRequest, console: Console) -> EvaluateResult:
+    """Play episodes without exploration noise, on start states that no training has seen.
+
+    Nothing in the checkpoint is run: see :mod:`sb3_ddpg_custom.checkpoint.read`.
+
+    :param request: what to do
+    :param console: for progress
+    :raises UsageError: if the checkpoint or the env does not serve
+    :raises RunError: if the env fails
+    """
+    remember_start()
+    request = replace(
+        request,
+        checkpoint=absolute(request.checkpoint),
+        video=absolute(request.video),
+        normalization=absolute(request.normalization),
+    )
+    import_modules(request.imports)
+    if not request.render:
+        prepare_headless_rendering()
+    path = find_checkpoint(request.checkpoint)
+    try:
+        checkpoint = _with_normalization(read_checkpoint(path), request.normalization, console)
+        env_id, settings, trained_bound = _environment(request, checkpoint)
+        fitted = fit_to_env(env_id, settings)
+        if request.video is not None or request.render:
+            problem = can_render(env_id, fitted.settings, "human" if request.render else "rgb_array")
+            if problem is not None:
+                raise UsageError(f"{'--render' if request.render else '--video'}: {problem}; leave it out")
+        with exits_are_errors():
+            envs = evaluation_envs(
+                env_id,
+                fitted.settings,
+                evaluation_seeds(request.seed, request.episodes),
+                n_envs=1 if request.video or request.render else min(request.episodes, 16),
+                most_steps=request.max_steps or (trained_bound or _BOUND if fitted.step_limit is None else None),
+                video=request.video,
+                render=request.render,
+                normalize=None if checkpoint.normalization is None else partial(_normalize, checkpoint),
+            )
+    except CheckpointError as error:
+        raise UsageError(f"--checkpoint: {error}") from error
+    except OSError as error:
+        if request.video is None:
+            raise
+        raise UsageError(f"--video {shown(request.video)}: {error.strerror or error}") from error
+    played = _play(request, checkpoint, envs, env_id, console)
+    returns = played.returns
+    return EvaluateResult(
+        env_id=env_id,
+        checkpoint=str(shown(path)),
+        episodes=request.episodes,
+        seed=request.seed,
+        mean_return=float(returns.mean()),
+        std_return=float(returns.std()),
+        ci95=bootstrap_interval(returns),
+        min_return=float(returns.min()),
+        max_return=float(returns.max()),
+        mean_length=float(played.lengths.mean()),
+        success_rate=played.success_rate,
+        returns=tuple(float(value) for value in returns),
+    )
+
+
+def _play(request: EvaluateRequest, checkpoint: Checkpoint, envs: VecEnv, env_id: str, console: Console) -> Episodes:
+    """Play, close the envs, and turn whatever they raise into one sentence."""
+    try:
+        with exits_are_errors():
+            try:
+                policy = build_policy(checkpoint, envs.observation_space, envs.action_space)
+                with episode_progress(console, env_id, request.episodes) as on_step:
+                    played = play(policy, envs, request.episodes, on_step=on_step)
+                remark = remark_on_cuts(envs, "--max-steps")
+            finally:
+                envs.close()
+    except CheckpointError as error:
+        raise UsageError(f"--checkpoint: {error}") from error
+    except RenderError as error:
+        cause = error.__cause__ or error
+        why = one_line(f"{type(cause).__name__}: {cause}")
+        flag = "--video" if request.video is not None else "--render"
+        raise RunError(f"evaluation stopped: the environment failed to render ({why}); leave out {flag}") from error
+    except Exception as error:  # an env may raise anything
+        raise RunError(f"evaluation stopped: {reason(error)}") from error
+    if remark:
+        console.print(remark, soft_wrap=True)
+    return played
+
+
+def _with_normalization(checkpoint: Checkpoint, path: Path | None, console: Console) -> Checkpoint:
+    """Give a checkpoint the statistics that the user names; without any it would be judged on raw observations."""
+    if path is None:
+        lacks = checkpoint.lacks_normalization
+        beside = _statistics_beside(checkpoint.path) if lacks is None else None
+        if lacks or beside is not None:
+            named = str(shown(beside)) if beside is not None else "FILE, which VecNormalize.save wrote"
+            how = "seems to have been" if beside is not None else "was"
+            raise UsageError(
+                f"{shown(checkpoint.path)} {how} trained under VecNormalize and does not hold its statistics; "
+                f"add --normalization {named}" + ("" if beside is None else ", or --normalization none if it was not")
+            )
+        if lacks is None:
+            console.print(
+                f"{shown(checkpoint.path)} does not say whether it was trained under VecNormalize; if it was, name the "
+                "file that VecNormalize.save wrote with --normalization",
+                soft_wrap=True,
+            )
+        return checkpoint
+    if path.name == "none":
+        return replace(checkpoint, normalization=None)
+    try:
+        return replace(checkpoint, normalization=read_normalization(find_checkpoint(path, "--normalization")))
+    except CheckpointError as error:
+        raise UsageError(f"--normalization: {error}") from error
+
+
+def _statistics_beside(path: Path) -> Path | None:
+    """Find statistics where SB3's users (in the same folder) and rl_zoo3 (in a folder within) put them."""
+    candidates = sorted([*path.parent.glob("*.pkl"), *path.parent.glob("*/vecnormalize.pkl")])
+    for candidate in candidates[:20]:
+        if "norm" in candidate.name.lower():
+            with suppress(CheckpointError):
+                read_normalization(candidate)
+                return candidate
+    return None
+
+
+def _normalize(checkpoint: Checkpoint, env: VecEnv) -> VecEnv:
+    try:
+        return normalize_like(checkpoint.normalization or {}, env)
+    except (ValueError, KeyError) as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from error
+
+
+def bootstrap_interval(values: "np.ndarray[Any, Any] | Sequence[float]") -> tuple[float, float] | None:
+    """Give the 95 % percentile bootstrap interval of the mean, the same at each call; None for a single value."""
+    if len(values) < 2:
+        return None
+    interval = stats.bootstrap(
+        (values,), np.mean, n_resamples=9999, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+def _environment(request: EvaluateRequest, checkpoint: Checkpoint) -> tuple[str, Settings, int | None]:
+    """Find out what the checkpoint was trained on, and where its evaluations were cut; the user's word goes first."""
+    own = _own_environment(checkpoint)
+    if request.env is not None:
+        asked = resolve(
+            request.env, config=None, overrides=(), steps=None, n_envs=None, registered_ids=registered_ids()
+        )
+        if own is None or own[0] != asked.env_id:
+            return asked.env_id, asked.settings, None
+    if own is None:
+        raise UsageError(
+            f"{shown(checkpoint.path)} does not say what it was trained on; name it with --env, as in --env pendulum"
+        )
+    env_id, settings, _ = own
+    _check_harmless(request, checkpoint, env_id, settings)
+    return own
+
+
+def _own_environment(checkpoint: Checkpoint) -> tuple[str, Settings, int | None] | None:
+    if checkpoint.config is None:
+        return None
+    source = f"config.yml in {shown(checkpoint.path)}"
+    document = parse_yaml(checkpoint.config, source)
+    entries = {key: value for key, value in document.items() if key != RUN_KEY} if isinstance(document, dict) else {}
+    if len(entries) != 1 or not all(isinstance(value, dict) for value in entries.values()):
+        raise UsageError(f"{source} names no single environment; name it with --env")
+    ((env_id, entry),) = entries.items()
+    facts = document.get(RUN_KEY)
+    bound = integer(facts.get("eval_max_steps")) if isinstance(facts, dict) else None
+    return str(env_id), validate(entry, source), bound if bound is not None and bound >= 1 else None
+
+
+def _check_harmless(request: EvaluateRequest, checkpoint: Checkpoint, env_id: str, settings: Settings) -> None:
+    """Refuse to import a module only because a checkpoint names it."""
+    names = [spec.name for spec in (*settings.env_wrapper, *settings.vec_env_wrapper)]
+    # "module:Env-v0" imports its module, and Gymnasium's bridges to old Gym import what their arguments say.
+    imports = ":" in env_id or env_id.startswith(("GymV21", "GymV26"))
+    names += [env_id.replace(":", ".")] if imports and request.env is None else []
+    for name in names:
+        named = any(name.startswith(f"{module.partition(':')[0]}.") for module in request.imports)
+        harmless = name.startswith(_HARMLESS) and not name.endswith(_WRITES_FILES)
+        if not named and not harmless:
+            module = name.rpartition(".")[0] or name
+            raise UsageError(
+                f"{shown(checkpoint.path)} wants to import {module}, which could run anything; "
+                f"if you trust it, add --import {module}"
+            )

@@ -1,0 +1,174 @@
+"""What happens beside a training: evaluations, checkpoints, TensorBoard's extra pages, and a clean stop."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import HParam, TensorBoardOutputFormat
+from stable_baselines3.common.type_aliases import TrainFrequencyUnit
+from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
+
+from sb3_ddpg_custom.checkpoint import replacing, save_checkpoint
+from sb3_ddpg_custom.cli.evaluation.episodes import play
+from sb3_ddpg_custom.cli.progress import TrainingProgress
+from sb3_ddpg_custom.cli.signals import SignalReceivedError, Signals
+
+# One page with what matters: TensorBoard's "Custom Scalars" tab.
+_LAYOUT = {
+    "DDPG": {
+        "return": ["Multiline", ["rollout/ep_rew_mean", "eval/mean_reward"]],
+        "return of each episode": ["Multiline", ["episode/reward"]],
+        "Q": ["Multiline", ["train/q_mean", "train/q_max"]],
+        "qmax of each episode": ["Multiline", ["episode/qmax"]],
+        "critic loss": ["Multiline", ["train/critic_loss"]],
+        "actor loss": ["Multiline", ["train/actor_loss"]],
+        "TD error": ["Multiline", ["train/td_error"]],
+        "gradient norms": ["Multiline", ["train/grad_norm_critic", "train/grad_norm_actor"]],
+    }
+}
+_METRICS = ("eval/mean_reward", "rollout/ep_rew_mean", "train/q_mean", "train/critic_loss")
+
+
+class Stop(BaseCallback):
+    """End the training at the first step after a signal, and at its last step.
+
+    SB3 ends a training between two updates: with ``train_freq`` in episodes that is the end of an episode, which may
+    never come.
+
+    :param signals: that may come
+    :param total_steps: length of the training, env steps
+    """
+
+    def __init__(self, signals: Signals, total_steps: int) -> None:
+        super().__init__()
+        self.signals = signals
+        self.total_steps = total_steps
+        self._stops_itself = False
+
+    def _on_training_start(self) -> None:
+        model: Any = self.model
+        self._stops_itself = model.train_freq.unit is TrainFrequencyUnit.EPISODE
+
+    def _on_step(self) -> bool:
+        is_over = self._stops_itself and self.num_timesteps >= self.total_steps
+        return self.signals.received is None and not is_over
+
+
+class Evaluation(BaseCallback):
+    """Evaluate every so many steps and at the end; keep each checkpoint, and the best.
+
+    ``evaluations.npz`` has the format of SB3's ``EvalCallback``. The start states are the same each time, so that
+    two evaluations differ by the policy only.
+
+    :param env: the envs of ``evaluation_envs``
+    :param episodes: episodes per evaluation
+    :param every_steps: env steps between evaluations
+    :param folder: the run's folder
+    :param config: text of its ``config.yml``
+    :param signals: interrupts an evaluation too
+    :param progress: is told how far an evaluation is, and how it went
+    """
+
+    def __init__(
+        self,
+        env: VecEnv,
+        *,
+        episodes: int,
+        every_steps: int,
+        folder: Path,
+        config: str,
+        signals: Signals,
+        progress: TrainingProgress,
+    ) -> None:
+        super().__init__()
+        self.env = env
+        self.episodes = episodes
+        self.every_steps = every_steps
+        self.folder = folder
+        self.config = config
+        self.signals = signals
+        self.progress = progress
+        self.best_mean_return = -np.inf
+        self._next = every_steps
+        self._rows: dict[str, list[Any]] = {"timesteps": [], "results": [], "ep_lengths": []}
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps < self._next:
+            return True
+        self._next += self.every_steps * ((self.num_timesteps - self._next) // self.every_steps + 1)
+        try:
+            self._evaluate()
+        except SignalReceivedError:
+            return False
+        return True
+
+    def finish(self) -> None:
+        """Evaluate the final policy, unless that was just done."""
+        if self._rows["timesteps"][-1:] != [self.num_timesteps]:
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        sync_envs_normalization(self.training_env, self.env)
+        self.env.env_method("restart")
+        played = play(self.model, self.env, self.episodes, on_step=self._on_evaluation_step)
+        mean = float(played.returns.mean())
+        is_best = mean > self.best_mean_return
+        self._rows["timesteps"].append(self.num_timesteps)
+        self._rows["results"].append(played.returns)
+        self._rows["ep_lengths"].append(played.lengths)
+        if played.success_rate is not None:
+            self._rows.setdefault("successes", []).append(played.successes)
+        with replacing(self.folder / "evaluations.npz") as file:
+            np.savez(file, allow_pickle=False, **{name: np.asarray(rows) for name, rows in self._rows.items()})
+        save_checkpoint(self.model, checkpoint_path(self.folder, self.num_timesteps), config=self.config)
+        if is_best:
+            self.best_mean_return = mean
+            save_checkpoint(self.model, self.folder / "best.zip", config=self.config)
+        self.logger.record("eval/mean_reward", mean)
+        self.logger.record("eval/mean_ep_length", float(played.lengths.mean()))
+        if played.success_rate is not None:
+            self.logger.record("eval/success_rate", played.success_rate)
+        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+        self.logger.dump(self.num_timesteps)
+        self.progress.evaluated(self.num_timesteps, mean, played.success_rate, is_best=is_best)
+        self.progress.cut(self.env)
+
+    def _on_evaluation_step(self, finished: int) -> None:
+        self.signals.raise_if_received()
+        self.progress.evaluating(self.num_timesteps, finished, self.episodes)
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """Name the checkpoint of a step so that names sort by step."""
+    return folder / "checkpoints" / f"step_{step:09d}.zip"
+
+
+class TensorBoardPages(BaseCallback):
+    """Write the hyper-parameters (HParams tab) and the layout of the Custom Scalars tab.
+
+    :param hyperparameters: plain values by name
+    """
+
+    def __init__(self, hyperparameters: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.hyperparameters = {
+            name: value if isinstance(value, bool | int | float | str) else str(value)
+            for name, value in hyperparameters.items()
+        }
+
+    def _on_training_start(self) -> None:
+        values = HParam(self.hyperparameters, dict.fromkeys(_METRICS, 0.0))
+        self.logger.record("hparams", values, exclude=("stdout", "log", "json", "csv"))
+        for output in self.logger.output_formats:
+            if isinstance(output, TensorBoardOutputFormat):
+                output.writer.add_custom_scalars(_LAYOUT)
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_training_end(self) -> None:
+        # SB3 logs every fourth episode; this is for the episodes since, in a short training for all of them.
+        model: Any = self.model
+        model.dump_logs()

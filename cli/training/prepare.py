@@ -1,0 +1,195 @@
+"""Train, as a plain function: ``ddpg train`` without the command line."""
+
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from sb3_ddpg_custom.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+from sb3_ddpg_custom.cli.config.resolve import Resolved, resolve, to_yaml
+from sb3_ddpg_custom.cli.environments.drawing import can_render
+from sb3_ddpg_custom.cli.environments.fitting import fit_to_env
+from sb3_ddpg_custom.cli.environments.registry import import_modules, registered_ids
+from sb3_ddpg_custom.cli.environments.seeds import training_seed
+from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.paths import absolute, remember_start, shown
+from sb3_ddpg_custom.cli.run_folder import create_run_folder, find_checkpoint
+from sb3_ddpg_custom.cli.training.command_line import repeating
+from sb3_ddpg_custom.cli.training.leftovers import remove_leftovers
+from sb3_ddpg_custom.cli.training.memory import check_training_memory
+from sb3_ddpg_custom.cli.training.model import check_device
+from sb3_ddpg_custom.cli.training.run import Plan, TrainResult, run
+from sb3_ddpg_custom.wrappers import prepare_headless_rendering
+from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
+
+# MuJoCo without a GPU takes some 90 ms for a frame: twenty times longer than to train the step.
+_SLOW_FRAME_SECONDS = 0.03
+_PACKAGES = ("sb3-ddpg-custom", "stable-baselines3", "gymnasium", "torch", "numpy")
+_COMPILERS = ("numba",) if find_spec("numba") else ()  # an update that it compiled is rounded at other places
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """What ``ddpg train`` was asked for; see its help.
+
+    :param env: alias or registered id
+    :param steps: env steps, None for the config's
+    :param seed: None draws one
+    :param config: YAML file instead of the shipped one
+    :param overrides: ``key=value`` each
+    :param out: folder of all runs
+    :param name: name of this run, None for the next number
+    :param device: torch device
+    :param threads: torch's threads, None to choose by the size of the networks
+    :param n_envs: envs side by side, None for the config's
+    :param eval_every: env steps between evaluations, None for a tenth of the training
+    :param eval_episodes: episodes per evaluation
+    :param eval_max_steps: an evaluation's episode is cut after so many steps; None: at the env's own limit, else as
+        :func:`default_bound` says
+    :param video: which training episodes to record; None for the cubic schedule where the env can be drawn
+    :param render: show the first env in a window
+    :param imports: modules that register envs
+    :param start_from: checkpoint whose weights and optimiser states to begin with
+    """
+
+    env: str
+    steps: int | None = None
+    seed: int | None = None
+    config: Path | None = None
+    overrides: tuple[str, ...] = ()
+    out: Path = Path("runs")
+    name: str | None = None
+    device: str = "auto"
+    threads: int | None = None
+    n_envs: int | None = None
+    eval_every: int | None = None
+    eval_episodes: int = 10
+    eval_max_steps: int | None = None
+    video: EpisodeSchedule | None = None
+    render: bool = False
+    imports: tuple[str, ...] = ()
+    start_from: Path | None = None
+
+
+def train(request: TrainRequest, console: Console) -> TrainResult:
+    """Train and keep everything about it in a new run folder.
+
+    :param request: what to do
+    :param console: for progress and notes
+    :raises UsageError: if the request cannot be met; nothing has been written then
+    :raises RunError: if the env or the training fails; the last good model is saved
+    """
+    remember_start()
+    request = replace(
+        request,
+        out=absolute(request.out),
+        config=absolute(request.config),
+        start_from=absolute(request.start_from),
+    )
+    import_modules(request.imports)
+    if not request.render:
+        prepare_headless_rendering()
+    resolved = resolve(
+        request.env,
+        config=request.config,
+        overrides=request.overrides,
+        steps=request.steps,
+        n_envs=request.n_envs,
+        registered_ids=registered_ids(),
+    )
+    seed = training_seed(request.seed)
+    fitted = fit_to_env(resolved.env_id, resolved.settings)
+    resolved = replace(resolved, settings=fitted.settings)
+    for remark in fitted.remarks:
+        console.print(remark, soft_wrap=True)
+    check_training_memory(fitted.settings, fitted.observed, fitted.acts)
+    check_device(request.device)
+    video = _choose_video(request, resolved, console)
+    start_from = None if request.start_from is None else _read(request.start_from)
+
+    folder = create_run_folder(request.out, resolved.env_id, request.name)
+    remove_leftovers(folder.parent)
+    eval_every = request.eval_every or max(resolved.settings.n_timesteps // 10, 1)
+    eval_max_steps = request.eval_max_steps
+    if eval_max_steps is None and fitted.step_limit is None:
+        eval_max_steps = default_bound(resolved.settings.n_timesteps)
+    config = to_yaml(resolved, run=_facts(request, resolved, seed, folder, eval_every, eval_max_steps))
+    plan = Plan(
+        resolved=resolved,
+        seed=seed,
+        device=request.device,
+        threads=request.threads,
+        folder=folder,
+        config=config,
+        eval_every=eval_every,
+        eval_episodes=request.eval_episodes,
+        eval_max_steps=eval_max_steps,
+        video=video,
+        render=request.render,
+        start_from=start_from,
+    )
+    return run(plan, console)
+
+
+def default_bound(n_timesteps: int) -> int:
+    """Bound the episodes of evaluations in an env that declares no limit: by the training's length, within reason.
+
+    :param n_timesteps: length of the training, env steps
+    """
+    return min(max(n_timesteps, 200), 10_000)
+
+
+def _choose_video(request: TrainRequest, resolved: Resolved, console: Console) -> EpisodeSchedule:
+    """Record what was asked for; where nothing was asked, the cubic schedule if the env can be drawn quickly here."""
+    if request.render:
+        if resolved.settings.n_envs > 1:
+            raise UsageError(
+                f"--render shows one env, but n_envs is {resolved.settings.n_envs}; leave it out, or add --n-envs 1"
+            )
+        if request.video not in (None, "none"):
+            raise UsageError("--render shows the env in a window, so it cannot be filmed too; leave out --video")
+        problem = can_render(resolved.env_id, resolved.settings, "human")
+        if problem is not None:
+            raise UsageError(f"--render: {problem}; leave it out")
+        return "none"
+    if request.video == "none":
+        return "none"
+    if request.video is not None:
+        problem = can_render(resolved.env_id, resolved.settings)
+        if problem is not None:
+            raise UsageError(
+                f"--video: {problem}; use --video none, or see the README's section on videos without a screen"
+            )
+        return request.video
+    problem = can_render(resolved.env_id, resolved.settings, slow_seconds=_SLOW_FRAME_SECONDS)
+    if problem is None:
+        return "cubic"
+    console.print(f"no videos: {problem} (--video asks for them all the same)")
+    return "none"
+
+
+def _read(path: Path) -> Checkpoint:
+    try:
+        return read_checkpoint(find_checkpoint(path, "--from"))
+    except CheckpointError as error:
+        raise UsageError(f"--from: {error}") from error
+
+
+def _facts(
+    request: TrainRequest, resolved: Resolved, seed: int, folder: Path, eval_every: int, eval_max_steps: int | None
+) -> dict[str, Any]:
+    """Note what the settings do not say, for whoever wants to repeat the run."""
+    return {
+        "seed": seed,
+        "device": request.device,
+        "eval_every": eval_every,
+        "eval_episodes": request.eval_episodes,
+        "eval_max_steps": eval_max_steps,
+        "start_from": None if request.start_from is None else str(shown(request.start_from)),
+        "settings_from": resolved.source,
+        "repeat_with": repeating(request, env_id=resolved.env_id, folder=folder, seed=seed, eval_every=eval_every),
+        "versions": {package: version(package) for package in (*_PACKAGES, *_COMPILERS)},
+    }

@@ -1,0 +1,316 @@
+"""One training run: its envs, its callbacks, and how it ends."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.utils import safe_mean
+
+from sb3_ddpg_custom.checkpoint import Checkpoint, replacing, save_checkpoint
+from sb3_ddpg_custom.checkpoint.normalization import restore
+from sb3_ddpg_custom.cli.blame import exits_are_errors, reason
+from sb3_ddpg_custom.cli.config.classes import import_class
+from sb3_ddpg_custom.cli.config.resolve import Resolved
+from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
+from sb3_ddpg_custom.cli.environments.vectorised import evaluation_envs, normalizer, training_envs
+from sb3_ddpg_custom.cli.errors import RunError, UsageError
+from sb3_ddpg_custom.cli.paths import shown
+from sb3_ddpg_custom.cli.progress import TrainingProgress
+from sb3_ddpg_custom.cli.signals import SignalReceivedError, Signals
+from sb3_ddpg_custom.cli.training.blas import remarks_on_blas
+from sb3_ddpg_custom.cli.training.callbacks import Evaluation, Stop, TensorBoardPages, checkpoint_path
+from sb3_ddpg_custom.cli.training.model import build_model, remarks_on_precision
+from sb3_ddpg_custom.cli.training.threads import torch_threads
+from sb3_ddpg_custom.wrappers import RenderError
+from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
+
+if TYPE_CHECKING:
+    from sb3_ddpg_custom.ddpg import DDPG
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that is decided before a run begins.
+
+    :param resolved: env id and settings
+    :param seed: the training's seed
+    :param device: torch device
+    :param threads: torch's threads, None to choose by the size of the networks
+    :param folder: the run's folder, which exists
+    :param config: text of its ``config.yml``, which is written into it
+    :param eval_every: env steps between evaluations
+    :param eval_episodes: episodes per evaluation
+    :param eval_max_steps: an evaluation's episode is cut after so many steps; None leaves it to the env's own limit
+    :param video: which training episodes to record
+    :param render: show the first env in a window
+    :param start_from: checkpoint to begin with
+    """
+
+    resolved: Resolved
+    seed: int
+    device: str
+    threads: int | None
+    folder: Path
+    config: str
+    eval_every: int
+    eval_episodes: int
+    eval_max_steps: int | None
+    video: EpisodeSchedule
+    render: bool
+    start_from: Checkpoint | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """How a training ended.
+
+    :param env_id: what was trained on
+    :param folder: the run's folder
+    :param checkpoint: the model as the training left it
+    :param seed: the training's seed
+    :param steps: env steps done
+    :param total_steps: env steps asked for
+    :param seconds: wall-clock time of the training with its evaluations
+    :param episodes: training episodes
+    :param last_return: mean return of the last 100 training episodes; NaN without one
+    :param best_return: best mean return of an evaluation; -inf without one
+    :param signal: number of the signal that ended it early, None if none did
+    """
+
+    env_id: str
+    folder: Path
+    checkpoint: Path
+    seed: int
+    steps: int
+    total_steps: int
+    seconds: float
+    episodes: int
+    last_return: float
+    best_return: float
+    signal: int | None
+
+
+def run(plan: Plan, console: Console) -> TrainResult:
+    """Train as planned.
+
+    Before the first env step everything can still be refused, and the folder goes then. Signals end the command at once
+    until the training begins; from there on they end it with a saved model.
+
+    :param plan: what was decided
+    :param console: for progress and notes
+    :raises UsageError: if the settings do not fit together, or not the env
+    :raises RunError: if the env or the training fails; the model is saved before, if the disk lets it
+    """
+    settings, env_id = plan.resolved.settings, plan.resolved.env_id
+    signals = Signals()
+    with ExitStack() as stack:
+        unused = stack.enter_context(_removed_if_unused(plan.folder))
+        stack.enter_context(torch_threads(plan.threads, settings))
+        progress = TrainingProgress(console, settings.n_timesteps)
+
+        def no_more_films(error: RenderError) -> None:
+            progress.note(f"no videos from here on: {_drawing_failed(error)}")
+
+        with _mistakes_are_sentences(env_id, plan.folder):
+            with replacing(plan.folder / "config.yml") as file:
+                file.write(plan.config.encode())
+            envs = training_envs(
+                env_id,
+                settings,
+                plan.folder,
+                video=plan.video,
+                render=plan.render,
+                on_render_error=no_more_films,
+            )
+            stack.push(_closing(envs.close))
+            seeds = evaluation_seeds(0, plan.eval_episodes)
+            side_by_side = min(plan.eval_episodes, 10)
+            frozen = normalizer(settings, training=False)
+            evaluation_env = evaluation_envs(
+                env_id, settings, seeds, n_envs=side_by_side, most_steps=plan.eval_max_steps, normalize=frozen
+            )
+            stack.push(_closing(evaluation_env.close))
+
+            model = build_model(settings, envs, seed=plan.seed, device=plan.device)
+            if plan.start_from is not None:
+                _begin_with(model, plan.start_from)
+            extra_callbacks = _extra_callbacks(plan)
+            model.set_logger(configure(str(plan.folder), ["tensorboard"]))
+            stack.push(_closing(model.logger.close))
+        unused.model = model
+        evaluation = Evaluation(
+            evaluation_env,
+            episodes=plan.eval_episodes,
+            every_steps=plan.eval_every,
+            folder=plan.folder,
+            config=plan.config,
+            signals=signals,
+            progress=progress,
+        )
+        pages = TensorBoardPages(_hyperparameters(plan))
+        callbacks = [Stop(signals, settings.n_timesteps), evaluation, pages, progress, *extra_callbacks]
+        console.print(f"{env_id}: {settings.n_timesteps:,} steps, seed {plan.seed}, in {shown(plan.folder)}")
+        for remark in [*remarks_on_precision(settings.precision, model.device), *remarks_on_blas()]:
+            console.print(remark, soft_wrap=True)
+        started = time.monotonic()
+        with signals.caught():
+            try:
+                with exits_are_errors():
+                    model.learn(settings.n_timesteps, callbacks)
+                    if signals.received is None:
+                        evaluation.finish()
+            except SignalReceivedError:
+                pass
+            except Exception as error:
+                raise RunError(_failure(model, plan, error)) from error
+            finally:
+                progress.bar.stop()
+            stopped_by = signals.received
+            name = plan.folder / "final.zip"
+            checkpoint = name if stopped_by is None else checkpoint_path(plan.folder, model.num_timesteps)
+            try:
+                save_checkpoint(model, checkpoint, config=plan.config)
+            except OSError as error:
+                raise RunError(
+                    f"training ended at step {model.num_timesteps}, but {shown(checkpoint)} cannot be written "
+                    f"({reason(error)}); {_what_is_left(plan.folder)}"
+                ) from error
+        return TrainResult(
+            env_id=env_id,
+            folder=plan.folder,
+            checkpoint=checkpoint,
+            seed=plan.seed,
+            steps=model.num_timesteps,
+            total_steps=settings.n_timesteps,
+            seconds=time.monotonic() - started,
+            episodes=model._episode_num,
+            last_return=float(safe_mean([episode["r"] for episode in model.ep_info_buffer or []])),
+            best_return=evaluation.best_mean_return,
+            signal=None if stopped_by is None else int(stopped_by),
+        )
+
+
+class _Unused:
+    """A run folder whose training has not begun while there is no model that has stepped."""
+
+    model: "DDPG | None" = None
+
+
+@contextmanager
+def _removed_if_unused(folder: Path) -> Iterator[_Unused]:
+    """Remove a half-made run folder after an error before the first env step; never one that holds a model."""
+    unused = _Unused()
+    try:
+        yield unused
+    except BaseException:
+        stepped = unused.model is not None and unused.model.num_timesteps > 0
+        if not stepped and not any(folder.rglob("*.zip")):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def _mistakes_are_sentences(env_id: str, folder: Path) -> Iterator[None]:
+    """Blame the settings for what goes wrong while envs, model and callbacks are made."""
+    try:
+        with exits_are_errors():
+            yield
+    except (UsageError, RunError):
+        raise
+    except OSError as error:
+        raise RunError(f"{env_id} cannot be trained in {shown(folder)}: {reason(error)}") from error
+    except Exception as error:  # anybody's env, wrapper, policy or callback
+        raise UsageError(f"{env_id} cannot be trained with these settings: {reason(error)}") from error
+
+
+def _closing(close: Callable[[], None]) -> Callable[..., None]:
+    """Close something at the end; what goes wrong then must not hide what went wrong before."""
+
+    def leave(kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            with exits_are_errors():
+                close()
+        except Exception as error:  # an env may raise anything while it is closed
+            if kind is None:
+                what = "not all of it could be written" if isinstance(error, OSError) else "closing it failed"
+                raise RunError(f"the training is over, but {what}: {reason(error)}") from error
+
+    return leave
+
+
+def _begin_with(model: "DDPG", checkpoint: Checkpoint) -> None:
+    normalization = model.get_vec_normalize_env()
+    if checkpoint.lacks_normalization:
+        raise UsageError(
+            f"--from {shown(checkpoint.path)} was trained under VecNormalize and does not hold its statistics; begin "
+            "with a checkpoint of this package, which does"
+        )
+    if normalization is None and checkpoint.normalization is not None:
+        raise UsageError(f"--from {shown(checkpoint.path)} was trained with normalisation; add --set normalize=true")
+    if normalization is not None and checkpoint.normalization is None:
+        raise UsageError(
+            f"--from {shown(checkpoint.path)} was trained without normalisation; add --set normalize=false"
+        )
+    try:
+        model.set_parameters(dict(checkpoint.parameters))
+        if normalization is not None and checkpoint.normalization is not None:
+            restore(checkpoint.normalization, normalization)
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise UsageError(f"--from {shown(checkpoint.path)} does not fit these settings: {reason(error)}") from error
+
+
+def _extra_callbacks(plan: Plan) -> list[BaseCallback]:
+    callbacks = []
+    for spec in plan.resolved.settings.callback:
+        kind = import_class(spec.name, "callback")
+        if not issubclass(kind, BaseCallback):
+            raise UsageError(f"callback {spec.name} is no callback; name a subclass of SB3's BaseCallback")
+        try:
+            callbacks.append(kind(**spec.kwargs))
+        except Exception as error:  # a callback may raise anything while it is made
+            raise UsageError(
+                f"callback {spec.name} cannot be made with {dict(spec.kwargs)}: {reason(error)}"
+            ) from error
+    return callbacks
+
+
+def _hyperparameters(plan: Plan) -> Mapping[str, Any]:
+    values = {"env_id": plan.resolved.env_id, "seed": plan.seed, **plan.resolved.settings.model_dump()}
+    return {name: value for name, value in values.items() if value not in (None, (), {})}
+
+
+def _failure(model: "DDPG", plan: Plan, error: Exception) -> str:
+    """Save what is still good, and say it in one sentence."""
+    why = reason(error)
+    if model.num_timesteps == 0:
+        return f"training failed at its first step: {why}"
+    message = f"training stopped at step {model.num_timesteps}: {why}"
+    if not all(bool(parameter.isfinite().all()) for parameter in model.policy.parameters()):
+        return (
+            f"{message}; the weights are no numbers any more, so see best.zip and checkpoints/ in {shown(plan.folder)}"
+        )
+    path = checkpoint_path(plan.folder, model.num_timesteps)
+    try:
+        save_checkpoint(model, path, config=plan.config)
+    except Exception as second:  # whatever it is, the first error is what the user has to know
+        return f"{message}; {shown(path)} cannot be written ({reason(second)}); {_what_is_left(plan.folder)}"
+    return f"{message}; the model as it was is in {shown(path)}"
+
+
+def _drawing_failed(error: RenderError) -> str:
+    cause = error.__cause__ or error
+    return f"drawing failed ({reason(cause)})"
+
+
+def _what_is_left(folder: Path) -> str:
+    """Name the model that an earlier step has saved."""
+    candidates = [folder / "best.zip", *sorted((folder / "checkpoints").glob("*.zip"), reverse=True)]
+    left = next((path for path in candidates if path.is_file()), None)
+    return "no model was saved" if left is None else f"an earlier model is in {shown(left)}"

@@ -1,0 +1,115 @@
+"""The noise of all envs in one draw: what SB3 draws env by env, the same numbers from the same stream."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.noise import (
+    ActionNoise,
+    NormalActionNoise,
+    OrnsteinUhlenbeckActionNoise,
+    VectorizedActionNoise,
+)
+
+from sb3_ddpg_custom.acting.action_noise import PerEnvActionNoise, ScaledActionNoise
+
+
+class NoiseAtOnce(ActionNoise):
+    """Stands in for a noise of several envs while an action is chosen.
+
+    SB3's ``VectorizedActionNoise`` calls one noise after the other: with 256 envs that takes longer than everything
+    else in a step. Normal and Ornstein-Uhlenbeck noise, scaled or not, are computed for all envs together here, from
+    what each env's noise holds at this moment. Other noises, or mixed ones, are called as SB3 calls them. What is
+    saved with a model stays SB3's own object.
+
+    :param noise: the envs' noise
+    """
+
+    def __init__(self, noise: VectorizedActionNoise) -> None:
+        super().__init__()
+        self.noise = noise
+
+    def __call__(self) -> NDArray[np.floating]:
+        """Draw for each env.
+
+        :return: (n_envs, *shape of an action)
+        """
+        kind = type(self.noise).__call__
+        rows = (
+            _draw(self.noise.noises) if kind in (VectorizedActionNoise.__call__, PerEnvActionNoise.__call__) else None
+        )
+        if rows is None:
+            return np.asarray(self.noise())
+        return self.noise.scaled(rows) if isinstance(self.noise, PerEnvActionNoise) else rows
+
+
+def at_once(noise: ActionNoise | None) -> ActionNoise | None:
+    """Give a noise of several envs the quick way to draw; any other is handed back.
+
+    :param noise: any SB3 action noise, or None
+    """
+    return NoiseAtOnce(noise) if isinstance(noise, VectorizedActionNoise) else noise
+
+
+def _draw(noises: Sequence[Any]) -> NDArray[np.floating] | None:
+    """Draw from all noises, (len(noises), *shape of an action); None, and nothing drawn, where that is not known."""
+    kinds = {type(one).__call__ for one in noises}
+    if kinds == {NormalActionNoise.__call__}:
+        return _draw_normal(noises)
+    if kinds == {OrnsteinUhlenbeckActionNoise.__call__}:
+        return _draw_ornstein_uhlenbeck(noises)
+    if kinds == {ScaledActionNoise.__call__} and (scale := _common([one.scale for one in noises])) is not None:
+        rows = _draw([one.noise for one in noises])
+        return None if rows is None else np.asarray(scale * rows, dtype=rows.dtype)
+    return None
+
+
+def _draw_normal(noises: Sequence[Any]) -> NDArray[np.floating] | None:
+    mean, sigma = _rows([one._mu for one in noises]), _rows([one._sigma for one in noises])
+    dtype = _common([one._dtype for one in noises])
+    if mean is None or sigma is None or dtype is None or mean.shape != sigma.shape:
+        return None
+    return np.random.normal(mean, sigma).astype(dtype)
+
+
+def _draw_ornstein_uhlenbeck(noises: Sequence[Any]) -> NDArray[np.floating] | None:
+    arrays = [[one._mu for one in noises], [one._sigma for one in noises], [one.noise_prev for one in noises]]
+    # Other types would be rounded at other places, and a noise that several envs share moves on with each of them.
+    if not all(getattr(array, "dtype", None) == np.float64 for column in arrays for array in column):
+        return None
+    if len({id(one) for one in noises}) < len(noises):
+        return None
+    mean, sigma, before = map(_rows, arrays)
+    theta, dt = _common([one._theta for one in noises]), _common([one._dt for one in noises])
+    dtype = _common([one._dtype for one in noises])
+    if mean is None or sigma is None or before is None or theta is None or dt is None or dtype is None:
+        return None
+    if not mean.shape == sigma.shape == before.shape:
+        return None
+    # The order of SB3's operations, for the last bit.
+    rows: NDArray[np.floating] = (
+        before + theta * (mean - before) * dt + sigma * np.sqrt(dt) * np.random.normal(size=mean.shape)
+    )
+    for one, row in zip(noises, rows, strict=True):
+        one.noise_prev = row
+    return rows.astype(dtype)
+
+
+def _rows(arrays: Sequence[Any]) -> NDArray[Any] | None:
+    """Put arrays of one shape on top of each other, (len(arrays), *shape); None if they are none."""
+    try:
+        together = np.concatenate(arrays)
+    except ValueError:  # single numbers, or shapes that differ
+        return None
+    rows = len(arrays[0])
+    return together.reshape(-1, rows, *together.shape[1:]) if len(together) == len(arrays) * rows else None
+
+
+def _common(values: Sequence[Any]) -> Any:
+    """Give the number or type that all have, None if they differ."""
+    first = values[0]
+    if len({*map(id, values)}) == 1:
+        return first
+    # Arrays have no one answer to whether they are equal.
+    return first if all(isinstance(value, int | float) and value == first for value in values) else None

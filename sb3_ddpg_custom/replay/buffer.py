@@ -1,0 +1,406 @@
+"""SB3's replay buffer on record storage: the buffer that ``DDPG`` uses."""
+
+import warnings
+from collections.abc import Iterator
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.buffers import BaseBuffer
+from stable_baselines3.common.type_aliases import DictReplayBufferSamples, ReplayBufferSamples
+from stable_baselines3.common.vec_env import VecNormalize
+
+from sb3_ddpg_custom.replay.batch_memory import BatchMemory
+from sb3_ddpg_custom.replay.device_records import StorageName, check_storage
+from sb3_ddpg_custom.replay.final_observations import NO_SLOT, FinalObservations
+from sb3_ddpg_custom.replay.n_step import n_step_returns
+from sb3_ddpg_custom.replay.observation_fields import Observations, part, write
+from sb3_ddpg_custom.replay.priorities import PrioritizedSamples
+from sb3_ddpg_custom.replay.storage import TransitionStorage
+
+# One gather serves as many batches as lie in a processor's cache together.
+_BYTES_AT_ONCE = 1_000_000
+# A GPU has no such need: one transfer of row numbers serves a training, up to this.
+_BYTES_AT_ONCE_ON_DEVICE = 64_000_000
+
+
+# What a shared gather does without, of SB3's and of ours.
+_OF_SB3 = ["sample", "_get_samples", "_normalize_obs", "_normalize_reward", "to_torch"]
+_SAMPLING = [*_OF_SB3, "size", "_samples", "_tensors", "_draw", "_next_observations"]
+
+
+class ReplayBuffer(TransitionStorage):
+    """Ring of transitions, one record per transition and env, for plain and Dict observations alike.
+
+    Drop-in for SB3's ``ReplayBuffer``, ``DictReplayBuffer`` and ``NStepReplayBuffer``: the same calls, the same
+    attributes (``observations``, ``actions``, … are views on the records), the same random draws from NumPy's global
+    generator. Its options go together in every combination.
+
+    >>> from gymnasium import spaces
+    >>> box = spaces.Box(-1, 1, (1,))
+    >>> buffer = ReplayBuffer(4, box, box, n_steps=2, gamma=0.5)
+    >>> for step in range(3):
+    ...     now, later = np.array([[step / 4]]), np.array([[(step + 1) / 4]])
+    ...     buffer.add(now, later, np.zeros((1, 1)), np.array([4.0]), np.array([False]), [{}])
+    >>> sorted(set(buffer.sample(64).rewards.flatten().tolist()))  # the newest row has nothing to add yet
+    [4.0, 6.0]
+
+    :param buffer_size: number of transitions over all envs; each env gets ``max(buffer_size // n_envs, 1)`` rows
+    :param observation_space: Box of any type, Discrete, MultiDiscrete, MultiBinary, or a Dict of these
+    :param action_space: the env's action space; actions are stored as SB3 hands them over, in [-1, 1] for a Box
+    :param device: where sampled tensors go
+    :param n_envs: number of envs that add at once
+    :param optimize_memory_usage: store next observations only where the following row does not hold them. Unlike SB3's
+        variant it loses no transition, and samples are those of the plain buffer. There is no ``next_observations``
+    :param handle_timeout_termination: bootstrap through time limits (``TimeLimit.truncated`` in the info)
+    :param n_steps: steps whose rewards are summed; above 1 batches have ``discounts``
+    :param gamma: discount factor inside n-step returns
+    :param priority_exponent: alpha of prioritised replay (the paper's is 0.6), None to draw uniformly
+    :param importance_exponent: β₀ of prioritised replay
+    :param priority_epsilon: ε of prioritised replay
+    :param storage: ``"cuda"`` keeps a copy of the records on the model's CUDA device, where :meth:`batches` gathers
+        them. It costs device memory for the full capacity, and at each training a transfer of what was added; what is
+        written through the NumPy views is not copied. ``"memory"`` keeps none. ``"auto"`` keeps one where it can and it
+        takes at most half of the device's free memory. Only plain transitions can be copied: one array per
+        observation, and neither n-step returns, memory saving nor priorities
+    :raises ValueError: if ``n_steps`` or an option of the priorities is out of its range, or ``storage`` impossible
+    """
+
+    def __init__(
+        self,
+        buffer_size: int,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        device: th.device | str = "auto",
+        n_envs: int = 1,
+        optimize_memory_usage: bool = False,
+        handle_timeout_termination: bool = True,
+        *,
+        n_steps: int = 1,
+        gamma: float = 0.99,
+        priority_exponent: float | None = None,
+        importance_exponent: float = 0.4,
+        priority_epsilon: float = 1e-6,
+        storage: StorageName = "auto",
+    ) -> None:
+        if n_steps < 1:
+            raise ValueError(f"n_steps must be at least 1, got {n_steps}")
+        # SB3's ReplayBuffer.__init__ would allocate its six arrays; only its base is wanted.
+        BaseBuffer.__init__(self, buffer_size, observation_space, action_space, device, n_envs=n_envs)
+        self.buffer_size = max(buffer_size // n_envs, 1)
+        self.optimize_memory_usage = optimize_memory_usage
+        self.handle_timeout_termination = handle_timeout_termination
+        self.n_steps = n_steps
+        self.gamma = gamma
+        self.priority_exponent = priority_exponent
+        self.importance_exponent = importance_exponent
+        self.priority_epsilon = priority_epsilon
+        self.storage: StorageName = storage
+        self._open_storage()
+        check_storage(storage, plain=self._can_share_gathers, device=self.device, needed_bytes=self.records.nbytes)
+        _warn_if_memory_is_short(self.nbytes)
+
+    def add(
+        self,
+        obs: Observations,
+        next_obs: Observations,
+        action: NDArray[Any],
+        reward: NDArray[Any],
+        done: NDArray[Any],
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """Write one transition of every env.
+
+        :param obs: observations before the step, (n_envs, *shape), or a dict of them
+        :param next_obs: observations after it; where an episode ended, its true last one
+        :param action: (n_envs, *action_shape), in [-1, 1] for a Box
+        :param reward: (n_envs,)
+        :param done: whether the episode ended, for either reason, (n_envs,)
+        :param infos: one per env; ``TimeLimit.truncated`` tells that only the time limit ended the episode
+        """
+        if self.assigned_rows:
+            self._settle()
+        if self.pos >= self.buffer_size:  # somebody set it
+            self.pos, self.full = 0, True
+        row, views = self.pos, self.views
+        # This also refuses what was meant for another number of envs, before it is broadcast.
+        views["actions"][row] = action.reshape(self.n_envs, self.action_dim)
+        if self.final_observations is not None:
+            self._follow(self.final_observations, row, obs, next_obs)
+        if self._plain:
+            views["observations"][row] = obs
+            views["next_observations"][row] = next_obs
+        else:
+            write(views["observations"], row, obs)
+            if not self.optimize_memory_usage:
+                write(views["next_observations"], row, next_obs)
+        views["rewards"][row] = reward
+        views["dones"][row] = done
+        if self.handle_timeout_termination:
+            views["timeouts"][row] = self._no_timeouts
+            for info in infos:
+                if info.get("TimeLimit.truncated"):
+                    views["timeouts"][row] = [bool(one.get("TimeLimit.truncated")) for one in infos]
+                    break
+        if self.priorities is not None:
+            self.priorities.add(row * self.n_envs, self.n_envs)
+        self._steps_to_send += 1
+        self.pos += 1
+        if self.pos == self.buffer_size:
+            self.full = True
+            self.pos = 0
+
+    def _follow(self, finals: FinalObservations, row: int, obs: Observations, next_obs: Observations) -> None:
+        """Settle what comes behind the newest row, now that the observation behind it is known."""
+        if self.full or row > 0:
+            newest = row - 1  # -1 is the last row
+            breaks = finals.breaks(obs)
+            if self.optimize_memory_usage:
+                self.views["final_slots"][newest] = NO_SLOT
+            if len(breaks) > 0:
+                if self.optimize_memory_usage:
+                    self.views["final_slots"][newest, breaks] = finals.keep_tail(breaks)
+                # A reset that no flag tells of, such as that of a second learn(), cuts the episode like a time limit.
+                left = breaks[~self.dones[newest, breaks]]
+                self.dones[newest, left] = self.timeouts[newest, left] = True
+        if self.optimize_memory_usage:
+            if self.full:
+                finals.give_back(self.views["final_slots"][row])
+            self.views["final_slots"][row] = finals.tail_slots
+        finals.set_tail(next_obs)
+        if not self.handle_timeout_termination:
+            # add() leaves this field alone then, and a cut that stood here is overwritten with its row.
+            self.timeouts[row] = False
+
+    def reset(self) -> None:
+        """Forget all transitions; the memory stays."""
+        super().reset()
+        if self.final_observations is not None:
+            self.final_observations.give_back_all()
+        if self.priorities is not None:
+            self.priorities.clear()
+
+    def clear(self) -> None:
+        """Forget all transitions; the memory stays."""
+        self.reset()
+
+    def sample(  # type: ignore[override]
+        self, batch_size: int, env: VecNormalize | None = None
+    ) -> ReplayBufferSamples | DictReplayBufferSamples | PrioritizedSamples:
+        """Draw transitions with replacement: uniformly, as SB3 does, or by their priorities.
+
+        :param batch_size: how many
+        :param env: normalises observations and rewards with its present statistics
+        :return: ``observations`` (batch, *shape) and ``next_observations`` (dicts of them for Dict spaces), ``actions``
+            (batch, action_dim), ``dones`` (batch, 1) float32, which are 1 where the episode *terminated* (SB3's name),
+            ``rewards`` (batch, 1) float32, and ``discounts`` (batch, 1) float32 with n-step returns, else None. With
+            priorities also ``weights`` and ``indices``, see
+            :class:`sb3_ddpg_custom.replay.priorities.PrioritizedSamples`
+        :raises ValueError: if the buffer is empty
+        """
+        if self.size() == 0:
+            raise ValueError("the replay buffer is empty: add transitions before you sample")
+        if self.priorities is None:
+            return self._get_samples(np.random.randint(0, self.size(), size=batch_size), env=env)
+        indices = self.priorities.draw(batch_size)
+        weights = self.priorities.weights(indices, self.size() * self.n_envs)
+        if type(self)._get_samples is ReplayBuffer._get_samples:
+            batch = self._samples(indices, env)
+        elif self.n_envs == 1:
+            batch = self._get_samples(indices, env)
+        else:
+            raise ValueError(
+                f"{type(self).__name__}._get_samples draws each transition's env itself, but priorities have drawn it "
+                "already: with several envs, override sample instead"
+            )
+        return PrioritizedSamples(**batch._asdict(), weights=self._tensors(weights), indices=indices)
+
+    def batches(
+        self, count: int, batch_size: int, env: VecNormalize | None = None
+    ) -> Iterator[ReplayBufferSamples | DictReplayBufferSamples | PrioritizedSamples]:
+        """Draw several batches, the very ones that as many calls of :meth:`sample` would have drawn.
+
+        Where transitions are plain (one-step returns, one array per observation, no priorities, nothing to normalise)
+        many batches share one gather into memory that is used again, on the CPU or from a copy on the device.
+
+        :param count: how many batches
+        :param batch_size: transitions in each
+        :param env: see :meth:`sample`
+        :return: batches; the tensors of one may be strided, and overwritten when the next one is taken
+        :raises ValueError: if the buffer is empty
+        """
+        if not (self._can_share_gathers and env is None and self._samples_as_written_here()):
+            for _ in range(count):
+                yield self.sample(batch_size, env)
+            return
+        if self.size() == 0:
+            raise ValueError("the replay buffer is empty: add transitions before you sample")
+        most_bytes = _BYTES_AT_ONCE if self.device.type == "cpu" else _BYTES_AT_ONCE_ON_DEVICE
+        at_once = max(1, min(count, most_bytes // (batch_size * self.records.row_bytes)))
+        for start in range(0, count, at_once):
+            size = min(at_once, count - start)
+            filled = self.size()
+            draws = [self._draw(np.random.randint(0, filled, size=batch_size)) for _ in range(size)]
+            indices = draws[0] if size == 1 else np.concatenate(draws)
+            on_device = self._gather_on_device(indices, batch_size)
+            if on_device is not None:
+                yield from on_device
+            elif self.device.type == "cpu":
+                yield from self._memory_for(size, batch_size).gather(indices)
+            else:
+                for draw in draws:
+                    yield self._samples(draw, None)
+
+    def _samples_as_written_here(self) -> bool:
+        kind = type(self)
+        names, as_written = (_OF_SB3, _OF_SB3_AS_WRITTEN) if kind is ReplayBuffer else (_SAMPLING, _AS_WRITTEN)
+        return list(map(getattr, repeat(kind), names)) == as_written and not any(map(self.__dict__.__contains__, names))
+
+    def _memory_for(self, count: int, batch_size: int) -> BatchMemory:
+        memory = self._batch_memory
+        if memory is None or memory.count != count or memory.batch_size != batch_size:
+            memory = self._batch_memory = BatchMemory(self.records, count, batch_size)
+        return memory
+
+    def _draw(self, batch_inds: NDArray[np.integer]) -> NDArray[np.integer]:
+        """Draw an env for each row, and number the transitions: row * n_envs + env."""
+        if self.n_envs == 1:
+            return batch_inds  # as SB3, whose draw from one env takes nothing from the generator
+        return batch_inds * self.n_envs + np.random.randint(0, self.n_envs, size=len(batch_inds))
+
+    def _get_samples(  # type: ignore[override]
+        self, batch_inds: NDArray[np.integer], env: VecNormalize | None = None
+    ) -> ReplayBufferSamples | DictReplayBufferSamples:
+        return self._samples(self._draw(batch_inds), env)
+
+    def _samples(
+        self, indices: NDArray[np.integer], env: VecNormalize | None
+    ) -> ReplayBufferSamples | DictReplayBufferSamples:
+        """Make a batch of the transitions with these numbers, row * n_envs + env."""
+        first = last = self._gather(indices)
+        discounts = None
+        if self.n_steps == 1:
+            rewards = self._normalize_reward(first["rewards"][:, None], env)
+        else:
+            sequences = self._next_rows(indices[:, None], np.arange(self.n_steps))
+            rewards, discounts, last_steps = n_step_returns(
+                self._normalize_reward(self.records["rewards"][sequences], env), self._ends(sequences), self.gamma
+            )
+            indices = self._next_rows(indices, last_steps)
+            last = self.records.gather(indices)
+        observations = self._normalize_obs(part(first, "observations"), env)
+        next_observations = self._normalize_obs(self._next_observations(indices, last), env)
+        terminated = (last["dones"] & ~last["timeouts"]).astype(np.float32)
+        samples = DictReplayBufferSamples if isinstance(observations, dict) else ReplayBufferSamples
+        batch = samples(
+            observations=self._tensors(observations),
+            actions=self._tensors(first["actions"]),
+            next_observations=self._tensors(next_observations),
+            dones=self._tensors(terminated[:, None]),
+            rewards=self._tensors(rewards),
+            discounts=None if discounts is None else self._tensors(discounts),
+        )
+        self._gathered = first  # all of it has been copied
+        return batch
+
+    def _gather(self, indices: NDArray[np.integer]) -> NDArray[np.void]:
+        """Copy records, into memory that the next call writes over unless a script's own method may see them."""
+        if len(indices) == 0 or indices.min() < 0 or indices.max() >= len(self.records):
+            return self.records.gather(indices)  # counts from the end, or raises an IndexError
+        if not self._samples_as_written_here():
+            return self.records.gather(indices)
+        # Taken out while it is in use: another thread may sample, too.
+        memory, self._gathered = self._gathered, None
+        if memory is None or len(memory) != len(indices):
+            memory = np.empty(len(indices), self.records.rows.dtype)
+        return self.records.gather(indices, memory)
+
+    def _ends(self, indices: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Tell behind which transitions a sequence may not go on: the newest, and those that end an episode."""
+        newest = (self.pos - 1) % self.buffer_size
+        ends: NDArray[np.bool_] = self.records["dones"][indices] | self.records["timeouts"][indices]
+        ends |= indices // self.n_envs == newest
+        return ends
+
+    def anneal(self, progress_remaining: float) -> None:
+        """Tell how far the training is: β rises as it goes on. Nothing to do without priorities.
+
+        :param progress_remaining: 1 at its start, 0 at its end
+        """
+        if self.priorities is not None:
+            self.priorities.progress_remaining = progress_remaining
+
+    def update_priorities(self, indices: NDArray[np.intp], td_errors: th.Tensor | NDArray[np.floating]) -> None:
+        """Learn how surprising transitions were.
+
+        :param indices: ``batch.indices`` of a sampled batch, (batch,)
+        :param td_errors: Q(s, a) - y or its absolute value, (batch, 1) or (batch,); a tensor is waited for
+        :raises ValueError: if the buffer has no priorities, the numbers differ, or an error is not finite
+        """
+        if self.priorities is None:
+            raise ValueError("this replay buffer has no priorities: build it with priority_exponent=0.6, for example")
+        if isinstance(td_errors, th.Tensor):
+            td_errors = td_errors.detach().cpu().numpy()
+        self.priorities.update(indices, td_errors)
+
+    def sample_batch(self, batch_size: int) -> tuple[Observations, ...]:
+        """Draw single transitions uniformly, none of them twice, as the notes' buffer does, whatever the options are.
+
+        The draw comes from NumPy's global generator, which SB3 seeds.
+
+        :param batch_size: how many; a smaller buffer gives all that it has, in random order
+        :return: s (n, *shape), a (n, action_dim), r (n,), t (n,) bool: terminated, not truncated, s2 (n, *shape), with
+            n = min(size · n_envs, batch_size); dicts of arrays for Dict observations
+        :raises ValueError: if the buffer is empty or ``batch_size`` is not positive
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        filled = self.size() * self.n_envs
+        if filled == 0:
+            raise ValueError("the replay buffer is empty: add transitions before you sample")
+        generator = np.random.Generator(np.random.get_bit_generator())  # type: ignore[attr-defined]  # missing in NumPy's stubs
+        indices = generator.choice(filled, min(filled, batch_size), replace=False)
+        batch = self.records.gather(indices)
+        return (
+            part(batch, "observations"),
+            batch["actions"],
+            batch["rewards"],
+            batch["dones"] & ~batch["timeouts"],
+            self._next_observations(indices, batch),
+        )
+
+    def _tensors(self, arrays: Observations) -> Any:
+        if isinstance(arrays, dict):
+            return {key: self.to_torch(array) for key, array in arrays.items()}
+        return self.to_torch(arrays)
+
+    def to_torch(self, array: NDArray[Any], copy: bool = True) -> th.Tensor:
+        """Make a tensor on the model's device; see SB3's ``BaseBuffer.to_torch``.
+
+        :param array: strided or not
+        :param copy: never share the array's memory
+        """
+        # Contiguous: on strided rows some kernels (batch norm) add up in another order than on SB3's arrays.
+        contiguous = np.array(array, order="C") if copy else np.ascontiguousarray(array)
+        return th.from_numpy(contiguous).to(self.device)
+
+
+def _warn_if_memory_is_short(needed_bytes: int) -> None:
+    try:
+        import psutil
+    except ImportError:
+        return
+    available = psutil.virtual_memory().available
+    if needed_bytes > available:
+        warnings.warn(
+            f"a full replay buffer takes {needed_bytes / 1e9:.1f} GB, but {available / 1e9:.1f} GB are free: "
+            "lower buffer_size",
+            stacklevel=3,
+        )
+
+
+_OF_SB3_AS_WRITTEN = [getattr(ReplayBuffer, name) for name in _OF_SB3]
+_AS_WRITTEN = [getattr(ReplayBuffer, name) for name in _SAMPLING]

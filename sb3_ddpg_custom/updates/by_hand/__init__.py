@@ -1,0 +1,1 @@
+"""The update with every gradient written out, on preallocated tensors."""

@@ -1,0 +1,188 @@
+"""The update by hand, for plain MLP policies: the notes' ∂μ/∂θ · ∂Q/∂a with every product written out.
+
+For a batch of n transitions (s, a, r, terminated, s'), with y = r + γ (1 - terminated) Q'(s', μ'(s')):
+
+    critic   L = mean (Q(s, a) - y)²       ∂L/∂Q = 2 (Q - y) / n       then back through the critic
+    actor    J = mean Q(s, μ(s))           ∂J/∂Q = 1 / n               back through the critic to ∂J/∂a, its weights
+                                                                       untouched, and on through the actor
+    targets  θ' ← θ' + τ (θ - θ')
+
+The same numbers as ``losses.py`` gives through autograd, up to rounding; a test compares every gradient.
+"""
+
+from functools import partial, reduce
+from typing import Any, ClassVar
+
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.td3.policies import TD3Policy
+
+from sb3_ddpg_custom.updates.by_hand.capture import Recorded, Recorder, Work, recorder_for
+from sb3_ddpg_custom.updates.by_hand.products import Precision
+from sb3_ddpg_custom.updates.by_hand.work_space import WorkSpace
+from sb3_ddpg_custom.updates.flat import FlatAdam
+from sb3_ddpg_custom.updates.flat_policy import FlatPolicy
+from sb3_ddpg_custom.updates.interface import Batch, UpdateResult
+from sb3_ddpg_custom.updates.plain_policy import why_not_analytic
+
+
+class AnalyticUpdate:
+    """Critic step, actor step, Polyak averaging; see :class:`sb3_ddpg_custom.updates.Update`.
+
+    :param policy: one that :func:`why_not_analytic` has nothing against
+    :param tau: fraction of the online networks that enters the targets after each update
+    :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
+    :param precision: of the large matrix products; parameters, targets and optimisers keep theirs
+    :param recorder: records the update, None for what its device offers: CUDA graphs on CUDA, nothing elsewhere
+    :raises ValueError: if the formulas do not cover the policy
+    """
+
+    name: ClassVar[str] = "analytic"
+
+    def __init__(
+        self,
+        policy: TD3Policy,
+        *,
+        tau: float,
+        max_grad_norm: float | None = None,
+        precision: Precision = "float32",
+        recorder: Recorder | None = None,
+    ) -> None:
+        self.policy = policy
+        self.tau = tau
+        self.max_grad_norm = max_grad_norm
+        self.precision: Precision = precision
+        self._recorder = recorder
+        self._device: th.device | None = None
+        self.renew()
+
+    @staticmethod
+    def why_not(policy: TD3Policy) -> str | None:
+        """Say what about a policy this update does not cover; None if nothing."""
+        return why_not_analytic(policy)
+
+    def renew(self) -> None:
+        """Take over a policy in which something was replaced; what was recorded lies elsewhere now.
+
+        :raises ValueError: if this update does not cover it any more
+        """
+        reason = self.why_not(self.policy)
+        if reason is not None:
+            raise ValueError(
+                f"update={self.name!r} does not cover this policy: {reason}; use 'auto', 'analytic' or 'autograd'"
+            )
+        space = self.policy.observation_space
+        self.observations_are_features = isinstance(space, spaces.Box) and not is_image_space(space)
+        device = next(self.policy.actor.parameters()).device
+        if device != self._device:
+            self._device = device
+            recorder = self._recorder or recorder_for(device)
+            self._recorded = None if recorder is None else Recorded(recorder)
+        self.flat = FlatPolicy(self.policy, rate_on_device=self._recorded is not None)
+        self._space: WorkSpace | None = None
+
+    @property
+    def optimizers(self) -> tuple[th.optim.Optimizer, th.optim.Optimizer]:
+        """The actor's and the critic's."""
+        return self.flat.actor_adam.optimizer, self.flat.critic_adam.optimizer
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Not the memory, which is a copy's own, nor operations on it.
+        kept = ("policy", "tau", "max_grad_norm", "precision", "_recorder")
+        return {name: self.__dict__[name] for name in kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _device=None)
+        self.renew()
+
+    def __call__(self, batch: Batch, gamma: float) -> UpdateResult:
+        """Change the networks once; see :meth:`sb3_ddpg_custom.updates.Update.__call__`."""
+        if not self.flat.is_known():
+            self.renew()
+        return self.step(batch, gamma)
+
+    @th.no_grad()
+    def step(self, batch: Batch, gamma: float) -> UpdateResult:
+        """Change the networks once, where ``flat.is_known()`` was just asked.
+
+        :param batch: as for :meth:`__call__`
+        :param gamma: as for :meth:`__call__`
+        """
+        space = self._space_for(len(batch.actions))
+        space.load(batch, self._features(batch.observations), self._features(batch.next_observations), gamma)
+        self.flat.actor_adam.prepare()
+        self.flat.critic_adam.prepare()
+        self._do(partial(self._update, space), space)
+        self.flat.end_update()
+        # Copies: recordings write to the same memory again.
+        return UpdateResult(space.statistics * space.factors, space.errors[0][:, None])
+
+    def _do(self, work: Work, space: WorkSpace) -> None:
+        if self._recorded is None:
+            work()
+        else:
+            constants = *self.flat.actor_adam.constants, *self.flat.critic_adam.constants
+            self._recorded(work, (space, self.tau, self.max_grad_norm, *constants))
+
+    def _space_for(self, batch_size: int) -> WorkSpace:
+        if self._space is None or self._space.batch_size != batch_size:
+            gradients = [*self.flat.actor_adam.gradients, *self.flat.critic_adam.gradients]
+            parameters = self.flat.online.views, self.flat.targets.views
+            self._space = WorkSpace(self.policy, *parameters, gradients, batch_size, self.precision)
+        return self._space
+
+    def _update(self, space: WorkSpace) -> None:
+        seen = space.seen
+        self._critic_gradient(space)
+        # Looked at now: the actor's gradient writes over the critic's output.
+        q_values, td_errors = space.q_values[0], space.errors[0]
+        th.dot(q_values, space.share, out=seen.q_mean)
+        th.amax(q_values, 0, out=seen.q_max)
+        th.dot(td_errors.abs_(), space.share, out=seen.td_error)
+        self._descend(self.flat.critic_adam, seen.grad_norm_critic)
+        self._actor_gradient(space)
+        th.dot(q_values, space.share, out=seen.actor_loss)
+        self._descend(self.flat.actor_adam, seen.grad_norm_actor)
+        # θ' ← θ' + τ (θ - θ')
+        self.flat.targets.flat.lerp_(self.flat.online.flat, self.tau)
+
+    def _critic_gradient(self, space: WorkSpace) -> None:
+        # y = r + γ (1 - terminated) Q'(s', μ'(s'))
+        space.actor_target.forward()
+        for critic in space.critics_target:
+            critic.forward()
+        th.addcmul(space.rewards, space.discounts, reduce(th.minimum, space.next_q_values), out=space.targets)
+        # L = mean w (Q(s, a) - y)²,   ∂L/∂Q = 2 w (Q - y) / n
+        columns = zip(space.critics, space.q_values, space.errors, space.q_gradients, space.losses, strict=True)
+        for critic, q_values, errors, q_gradients, loss in columns:
+            critic.forward()
+            th.sub(q_values, space.targets, out=errors)
+            th.mul(errors, space.scale, out=q_gradients)
+            th.dot(errors, q_gradients, out=loss)
+            critic.train()
+        for loss in space.losses[1:]:
+            space.losses[0].add_(loss)
+
+    def _actor_gradient(self, space: WorkSpace) -> None:
+        # J = mean Q(s, μ(s)),   ∂J/∂Q = 1 / n; descending -J ascends J
+        space.actor.forward()
+        critic = space.critics[0]
+        critic.forward()
+        critic.delta.fill_(-1.0 / space.batch_size)
+        critic.differentiate()  # into the actor's delta
+        space.actor.train()
+
+    def _features(self, observations: Any) -> th.Tensor:
+        if self.observations_are_features:
+            flat: th.Tensor = observations if observations.dim() == 2 else observations.flatten(1)
+            return flat
+        extractor = self.policy.actor.features_extractor
+        features: th.Tensor = self.policy.actor.extract_features(observations, extractor)
+        return features
+
+    def _descend(self, adam: FlatAdam, norm: th.Tensor) -> None:
+        th.linalg.vector_norm(adam.gradient, out=norm)
+        if self.max_grad_norm is not None:
+            adam.gradient.mul_((self.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
+        adam.descend()

@@ -1,0 +1,1 @@
+"""The update by hand as one function of machine code."""
