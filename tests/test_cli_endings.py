@@ -74,13 +74,23 @@ LONG = ["train", "pendulum", "--steps=1000000", "--video=none", "--set=learning_
 def test_a_terminal_that_is_closed_costs_nothing(tmp_path: Path) -> None:
     """It used to end the training: nothing saved, nothing said."""
     main, terminal = os.openpty()
-    process = start(LONG, tmp_path, stdout=terminal, stderr=terminal, start_new_session=True)
-    os.close(terminal)
-    run = tmp_path / "runs" / "Pendulum-v1" / "1"
-    wait_for(lambda: (run / "best.zip").exists())
-    os.close(main)  # from here on, printing fails
-    process.send_signal(signal.SIGHUP)
-    assert process.wait(60) == 128 + signal.SIGHUP
+    process = start(
+        LONG,
+        tmp_path,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # who runs the tests may ignore it
+    )
+    try:
+        os.close(terminal)
+        run = tmp_path / "runs" / "Pendulum-v1" / "1"
+        wait_for(lambda: (run / "best.zip").exists())
+        os.close(main)  # from here on, printing fails
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(60) == 128 + signal.SIGHUP
+    finally:
+        process.kill()
     steps = [int(path.stem.removeprefix("step_")) for path in (run / "checkpoints").iterdir()]
     assert any(step % 1000 for step in steps)  # the model as it was, beside those of the evaluations
 

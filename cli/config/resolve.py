@@ -147,7 +147,9 @@ def _shipped_for(env_id: str, names: Sequence[str]) -> tuple[str, dict[str, Any]
         shipped_id, entry = _shipped_entry(name)
         if shipped_id == env_id:
             return f"{name}.yml", entry
-    return "default.yml", _shipped("default")["default"]
+    # It names a policy for rl_zoo3; here the one that fits the observations is chosen.
+    general = _shipped("default")["default"]
+    return "default.yml", {key: value for key, value in general.items() if key != "policy"}
 
 
 def _entry_for(env_id: str, data: Any, source: str) -> dict[str, Any]:
