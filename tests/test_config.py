@@ -256,10 +256,14 @@ def test_a_small_file_that_unfolds_to_millions_of_values(tmp_path: Path) -> None
     assert "at most 10,000 values" in error_of(tmp_path, text)
 
 
-def test_merges_that_double(tmp_path: Path) -> None:
+def test_merges_that_multiply(tmp_path: Path) -> None:
+    """Ten merges of ten merges used to take all memory; newer versions of PyYAML count equal keys once."""
     layers = ["a0: &a0 {x: 1}"]
     layers += [f"a{i}: &a{i} {{<<: [" + ", ".join([f"*a{i - 1}"] * 10) + "]}" for i in range(1, 10)]
-    text = "\n".join([*layers, "Pendulum-v1: {n_timesteps: 5, policy_kwargs: {<<: *a9}}"])
+    text = "\n".join([*layers, "Pendulum-v1: {n_timesteps: 5, policy_kwargs: {<<: *a9}, tau: 3}"])
+    assert error_of(tmp_path, text)  # soon, whichever comes first: too many values, or the wrong tau
+    layers = [f"a{i}: &a{i} {{" + ", ".join(f"k{i}_{j}: 1" for j in range(2000)) + "}" for i in range(6)]
+    text = "\n".join([*layers, "Pendulum-v1: {n_timesteps: 5, policy_kwargs: {<<: [*a0, *a1, *a2, *a3, *a4, *a5]}}"])
     assert "merges that unfold to more than 10,000 values" in error_of(tmp_path, text)
 
 

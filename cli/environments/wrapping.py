@@ -28,7 +28,7 @@ def wrap(env: Any, specs: Sequence[ClassSpec], key: str) -> Any:
         if not isinstance(wrapped, _kind(env)):
             raise UsageError(
                 f"{key} {spec.name} makes a {type(wrapped).__name__} of the environment; name a wrapper, which makes "
-                f"a {_kind(env).__name__}"
+                f"a {_kind(env).__module__.partition('.')[0]} {_kind(env).__name__}"
             )
         env = wrapped
     return env

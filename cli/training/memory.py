@@ -12,8 +12,9 @@ from stable_baselines3.common.preprocessing import is_image_space
 from sb3_ddpg_custom.cli.config.settings import Settings
 from sb3_ddpg_custom.cli.errors import UsageError
 
-# Beyond any use for one observation, or for the windows of one batch.
-_MOST_FOR_ONE = 2 * 2**30
+# Beyond any use; and there are sixteen observations side by side, and more in the replay buffer.
+_MOST_FOR_AN_OBSERVATION = 2**28
+_MOST_FOR_WINDOWS = 2 * 2**30
 _UNKNOWN_MACHINE = 16 * 2**30
 # Measured on batches of 256 with 100,000 steps: rewards, ends, positions and discounts of each step of each window.
 _BYTES_PER_WINDOW_STEP = 25
@@ -31,7 +32,7 @@ def check_observation_memory(settings: Settings, observed: spaces.Space[Any]) ->
     :raises UsageError: a sentence that says how much it would be
     """
     stack = settings.frame_stack or 1
-    if _bytes(observed) * stack > _MOST_FOR_ONE:
+    if _bytes(observed) * stack > _MOST_FOR_AN_OBSERVATION:
         _refuse(f"frame_stack is {stack:,}: one observation", _bytes(observed) * stack)
 
 
@@ -44,7 +45,7 @@ def check_training_memory(settings: Settings, observed: spaces.Space[Any], acts:
     :raises UsageError: a sentence that says how much it would be
     """
     windows = settings.batch_size * settings.n_steps * _BYTES_PER_WINDOW_STEP
-    if settings.n_steps > 1 and windows > _MOST_FOR_ONE:
+    if settings.n_steps > 1 and windows > _MOST_FOR_WINDOWS:
         _refuse(f"n_steps is {settings.n_steps:,} with batch_size {settings.batch_size:,}: a batch", windows)
     most = _memory_bytes() // 2
     actor, critic = _widths(settings, _features(settings, observed), spaces.flatdim(acts))
