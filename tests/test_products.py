@@ -9,7 +9,8 @@ import torch as th
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sb3_ddpg_custom import DDPG
-from sb3_ddpg_custom.updates import AnalyticUpdate, AutogradUpdate, UpdateStatistics, products
+from sb3_ddpg_custom.updates import AnalyticUpdate, AutogradUpdate, UpdateStatistics
+from sb3_ddpg_custom.updates.by_hand import products
 from sb3_ddpg_custom.updates.by_hand.products import (
     Bfloat16Products,
     OneDnnProducts,

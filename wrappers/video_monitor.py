@@ -53,6 +53,7 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
     :param schedule: "cubic" (episodes 0, 1, 8, 27, ..., 729, then 1000, 2000, 3000, ...), "none" (no video;
         any render mode will do), an integer N (episodes 0, N, 2N, ...) or a function that gets the episode's
         index and answers whether to record it
+    :param name: how the files begin, instead of "episode"
     :param on_render_error: what to do when the environment draws no picture: None raises :class:`RenderError`; a
         function gets that error once, and from then on nothing is filmed
     """
@@ -63,12 +64,14 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
         folder: str | os.PathLike[str],
         *,
         schedule: EpisodeSchedule = "cubic",
+        name: str = "episode",
         on_render_error: Callable[[RenderError], None] | None = None,
     ) -> None:
         super().__init__(env)
         self._is_selected = episode_selector(schedule)
         self._on_render_error = on_render_error
         self._folder = Path(folder).absolute()  # a later chdir must not move the videos
+        self._name = name
         self._episode = -1
         self._recording: VideoFile | None = None
         self._finish_at_exit: weakref.finalize[..., VideoMonitor[ObsType, ActType]] | None = None
@@ -100,7 +103,7 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
         self._env_is_closed = False
         self._episode += 1
         if self._is_selected(self._episode):
-            recording = VideoFile(self._folder, f"episode-{self._episode:06d}", fps=self._fps)
+            recording = VideoFile(self._folder, f"{self._name}-{self._episode:06d}", fps=self._fps)
             self._recording = recording
             # Also runs when the monitor is garbage-collected and when the interpreter exits.
             self._finish_at_exit = weakref.finalize(self, recording.finish)

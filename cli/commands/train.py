@@ -149,6 +149,9 @@ def _report(result: "TrainResult", request: "TrainRequest") -> None:
     if math.isfinite(result.best_return):
         table.add_row("best evaluation", f"{result.best_return:.1f}")
     table.add_row("model", str(shown(result.checkpoint)))
+    for name, path in (("learning curve", result.curve), ("best policy's film", result.film)):
+        if path is not None:
+            table.add_row(name, str(shown(path)))
     console.print(table)
     # Pasted lines must not be broken by the terminal's width.
     if result.signal is not None:

@@ -65,6 +65,7 @@ def evaluation_envs(
     n_envs: int,
     most_steps: int | None,
     video: Path | None = None,
+    film_name: str = "episode",
     render: bool = False,
     normalize: "Callable[[VecEnv], VecEnv] | None" = None,
 ) -> "VecEnv":
@@ -76,6 +77,7 @@ def evaluation_envs(
     :param n_envs: how many envs play side by side
     :param most_steps: an episode is cut after so many steps; None where the env's own limit is enough
     :param video: folder for videos of all episodes
+    :param film_name: how their names begin
     :param render: show the env in a window
     :param normalize: puts the training's normalisation around the envs
     """
@@ -85,7 +87,7 @@ def evaluation_envs(
         env: gym.Env[Any, Any] = SeededEpisodes(make_env(env_id, settings, mode), episode_seeds[rank::n_envs])
         with closed_on_error(env):
             if video is not None:
-                env = VideoMonitor(env, video, schedule=lambda episode: episode < len(episode_seeds))
+                env = VideoMonitor(env, video, name=film_name, schedule=lambda n: n < len(episode_seeds))
             env = monitored(env, settings, most_steps=most_steps)
         made.callback(env.close)
         return env

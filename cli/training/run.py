@@ -1,9 +1,8 @@
 """One training run: its envs, its callbacks, and how it ends."""
 
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,15 @@ from sb3_ddpg_custom.cli.progress import TrainingProgress
 from sb3_ddpg_custom.cli.signals import SignalReceivedError, Signals
 from sb3_ddpg_custom.cli.training.blas import remarks_on_blas
 from sb3_ddpg_custom.cli.training.callbacks import Evaluation, Stop, TensorBoardPages, checkpoint_path
+from sb3_ddpg_custom.cli.training.failures import (
+    closing,
+    drawing_failed,
+    failure,
+    mistakes_are_sentences,
+    removed_if_unused,
+    what_is_left,
+)
+from sb3_ddpg_custom.cli.training.film import film_best
 from sb3_ddpg_custom.cli.training.model import build_model, remarks_on_precision
 from sb3_ddpg_custom.cli.training.threads import torch_threads
 from sb3_ddpg_custom.wrappers import RenderError
@@ -81,6 +89,8 @@ class TrainResult:
     :param episodes: training episodes
     :param last_return: mean return of the last 100 training episodes; NaN without one
     :param best_return: best mean return of an evaluation; -inf without one
+    :param curve: picture of the learning curve; None where it could not be drawn
+    :param film: one episode of the best policy; None where films were not wanted, or could not be made
     :param signal: number of the signal that ended it early, None if none did
     """
 
@@ -94,6 +104,8 @@ class TrainResult:
     episodes: int
     last_return: float
     best_return: float
+    curve: Path | None
+    film: Path | None
     signal: int | None
 
 
@@ -111,14 +123,14 @@ def run(plan: Plan, console: Console) -> TrainResult:
     settings, env_id = plan.resolved.settings, plan.resolved.env_id
     signals = Signals()
     with ExitStack() as stack:
-        unused = stack.enter_context(_removed_if_unused(plan.folder))
+        unused = stack.enter_context(removed_if_unused(plan.folder))
         stack.enter_context(torch_threads(plan.threads, settings))
         progress = TrainingProgress(console, settings.n_timesteps)
 
         def no_more_films(error: RenderError) -> None:
-            progress.note(f"no videos from here on: {_drawing_failed(error)}")
+            progress.note(f"no videos from here on: {drawing_failed(error)}")
 
-        with _mistakes_are_sentences(env_id, plan.folder):
+        with mistakes_are_sentences(env_id, plan.folder):
             with replacing(plan.folder / "config.yml") as file:
                 file.write(plan.config.encode())
             envs = training_envs(
@@ -129,21 +141,21 @@ def run(plan: Plan, console: Console) -> TrainResult:
                 render=plan.render,
                 on_render_error=no_more_films,
             )
-            stack.push(_closing(envs.close))
+            stack.push(closing(envs.close))
             seeds = evaluation_seeds(0, plan.eval_episodes)
             side_by_side = min(plan.eval_episodes, 10)
             frozen = normalizer(settings, training=False)
             evaluation_env = evaluation_envs(
                 env_id, settings, seeds, n_envs=side_by_side, most_steps=plan.eval_max_steps, normalize=frozen
             )
-            stack.push(_closing(evaluation_env.close))
+            stack.push(closing(evaluation_env.close))
 
             model = build_model(settings, envs, seed=plan.seed, device=plan.device)
             if plan.start_from is not None:
                 _begin_with(model, plan.start_from)
             extra_callbacks = _extra_callbacks(plan)
             model.set_logger(configure(str(plan.folder), ["tensorboard"]))
-            stack.push(_closing(model.logger.close))
+            stack.push(closing(model.logger.close))
         unused.model = model
         evaluation = Evaluation(
             evaluation_env,
@@ -169,7 +181,7 @@ def run(plan: Plan, console: Console) -> TrainResult:
             except SignalReceivedError:
                 pass
             except Exception as error:
-                raise RunError(_failure(model, plan, error)) from error
+                raise RunError(failure(model, plan.folder, plan.config, error)) from error
             finally:
                 progress.bar.stop()
             stopped_by = signals.received
@@ -180,8 +192,10 @@ def run(plan: Plan, console: Console) -> TrainResult:
             except OSError as error:
                 raise RunError(
                     f"training ended at step {model.num_timesteps}, but {shown(checkpoint)} cannot be written "
-                    f"({reason(error)}); {_what_is_left(plan.folder)}"
+                    f"({reason(error)}); {what_is_left(plan.folder)}"
                 ) from error
+            seconds = time.monotonic() - started
+        curve, film = _to_look_at(model, plan, progress) if stopped_by is None else (None, None)
         return TrainResult(
             env_id=env_id,
             folder=plan.folder,
@@ -189,60 +203,30 @@ def run(plan: Plan, console: Console) -> TrainResult:
             seed=plan.seed,
             steps=model.num_timesteps,
             total_steps=settings.n_timesteps,
-            seconds=time.monotonic() - started,
+            seconds=seconds,
             episodes=model._episode_num,
             last_return=float(safe_mean([episode["r"] for episode in model.ep_info_buffer or []])),
             best_return=evaluation.best_mean_return,
+            curve=curve,
+            film=film,
             signal=None if stopped_by is None else int(stopped_by),
         )
 
 
-class _Unused:
-    """A run folder whose training has not begun while there is no model that has stepped."""
-
-    model: "DDPG | None" = None
-
-
-@contextmanager
-def _removed_if_unused(folder: Path) -> Iterator[_Unused]:
-    """Remove a half-made run folder after an error before the first env step; never one that holds a model."""
-    unused = _Unused()
+def _to_look_at(model: "DDPG", plan: Plan, progress: TrainingProgress) -> tuple[Path | None, Path | None]:
+    """Draw the learning curve and film the best policy; the training is over and saved, whatever happens here."""
+    curve = film = None
     try:
-        yield unused
-    except BaseException:
-        stepped = unused.model is not None and unused.model.num_timesteps > 0
-        if not stepped and not any(folder.rglob("*.zip")):
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+        from sb3_ddpg_custom.cli.figures.curve import draw_learning_curve
 
-
-@contextmanager
-def _mistakes_are_sentences(env_id: str, folder: Path) -> Iterator[None]:
-    """Blame the settings for what goes wrong while envs, model and callbacks are made."""
-    try:
         with exits_are_errors():
-            yield
-    except (UsageError, RunError):
-        raise
-    except OSError as error:
-        raise RunError(f"{env_id} cannot be trained in {shown(folder)}: {reason(error)}") from error
-    except Exception as error:  # anybody's env, wrapper, policy or callback
-        raise UsageError(f"{env_id} cannot be trained with these settings: {reason(error)}") from error
-
-
-def _closing(close: Callable[[], None]) -> Callable[..., None]:
-    """Close something at the end; what goes wrong then must not hide what went wrong before."""
-
-    def leave(kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            with exits_are_errors():
-                close()
-        except Exception as error:  # an env may raise anything while it is closed
-            if kind is None:
-                what = "not all of it could be written" if isinstance(error, OSError) else "closing it failed"
-                raise RunError(f"the training is over, but {what}: {reason(error)}") from error
-
-    return leave
+            curve = draw_learning_curve(plan.folder, f"{plan.resolved.env_id}, seed {plan.seed}")
+            if plan.video != "none":
+                films = plan.folder / "videos"
+                film = film_best(model, plan.folder / "best.zip", plan.resolved.env_id, plan.resolved.settings, films)
+    except Exception as error:  # any renderer, any disk
+        progress.note(f"no {'curve' if curve is None else 'film of the best policy'}: {reason(error)}")
+    return curve, film
 
 
 def _begin_with(model: "DDPG", checkpoint: Checkpoint) -> None:
@@ -284,33 +268,3 @@ def _extra_callbacks(plan: Plan) -> list[BaseCallback]:
 def _hyperparameters(plan: Plan) -> Mapping[str, Any]:
     values = {"env_id": plan.resolved.env_id, "seed": plan.seed, **plan.resolved.settings.model_dump()}
     return {name: value for name, value in values.items() if value not in (None, (), {})}
-
-
-def _failure(model: "DDPG", plan: Plan, error: Exception) -> str:
-    """Save what is still good, and say it in one sentence."""
-    why = reason(error)
-    if model.num_timesteps == 0:
-        return f"training failed at its first step: {why}"
-    message = f"training stopped at step {model.num_timesteps}: {why}"
-    if not all(bool(parameter.isfinite().all()) for parameter in model.policy.parameters()):
-        return (
-            f"{message}; the weights are no numbers any more, so see best.zip and checkpoints/ in {shown(plan.folder)}"
-        )
-    path = checkpoint_path(plan.folder, model.num_timesteps)
-    try:
-        save_checkpoint(model, path, config=plan.config)
-    except Exception as second:  # whatever it is, the first error is what the user has to know
-        return f"{message}; {shown(path)} cannot be written ({reason(second)}); {_what_is_left(plan.folder)}"
-    return f"{message}; the model as it was is in {shown(path)}"
-
-
-def _drawing_failed(error: RenderError) -> str:
-    cause = error.__cause__ or error
-    return f"drawing failed ({reason(cause)})"
-
-
-def _what_is_left(folder: Path) -> str:
-    """Name the model that an earlier step has saved."""
-    candidates = [folder / "best.zip", *sorted((folder / "checkpoints").glob("*.zip"), reverse=True)]
-    left = next((path for path in candidates if path.is_file()), None)
-    return "no model was saved" if left is None else f"an earlier model is in {shown(left)}"
