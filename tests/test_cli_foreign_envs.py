@@ -397,14 +397,14 @@ def test_an_evaluation_of_an_endless_environment_is_bounded(
 ) -> None:
     register(max_episode_steps=None)
     printed = train("--video=none").stderr
-    cut = "evaluation episodes that have no end after 200 steps are cut there (--eval-max-steps"
+    cut = "evaluation episodes that have no end after 100 steps are cut there (--eval-max-steps"
     assert printed.count(cut) == 1
     run = tmp_path / "Foreign-v0" / "1"
     with np.load(run / "evaluations.npz") as results:
-        assert set(results["ep_lengths"].ravel()) == {200}
+        assert set(results["ep_lengths"].ravel()) == {100}
     done = ddpg("evaluate", "--checkpoint", run, "--episodes", 2, "--json")
-    assert json.loads(done.stdout)["mean_length"] == 200
-    assert "after 200 steps are cut there (--max-steps" in done.stderr
+    assert json.loads(done.stdout)["mean_length"] == 100
+    assert "after 100 steps are cut there (--max-steps" in done.stderr
     done = ddpg("evaluate", "--checkpoint", run, "--episodes", 2, "--json", "--max-steps", 30)
     assert json.loads(done.stdout)["mean_length"] == 30
     assert "after 33 steps" in train("--video=none", "--eval-max-steps=33").stderr

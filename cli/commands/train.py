@@ -50,7 +50,7 @@ def train_command(
         typer.Option(
             min=1,
             help="Steps after which an evaluation's episode is cut; default: the environment's own limit, and where it "
-            "has none as many as the training has, from 200 to 10,000.",
+            "has none a twentieth of the training's, from 100 to 10,000.",
         ),
     ] = None,
     video: Annotated[

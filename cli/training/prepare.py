@@ -139,7 +139,7 @@ def default_bound(n_timesteps: int) -> int:
 
     :param n_timesteps: length of the training, env steps
     """
-    return min(max(n_timesteps, 200), 10_000)
+    return min(max(n_timesteps // 20, 100), 10_000)
 
 
 def _choose_video(request: TrainRequest, resolved: Resolved, console: Console) -> EpisodeSchedule:
