@@ -19,8 +19,8 @@ _WINDOW_EPISODES = 20
 def draw_learning_curve(run: Path, title: str) -> Path | None:
     """Draw what ``rewards.npz`` and ``evaluations.npz`` of a run hold.
 
-    A dot is a training episode, with exploration; the line through them the mean of 20 episodes. The other line is
-    the mean of each evaluation, with a band of one standard deviation over its episodes.
+    A dot is a training episode, with exploration; the line through them a running mean. The other line is the mean of
+    each evaluation, with a band for the middle half of its episodes.
 
     :param run: its folder
     :param title: of the picture
@@ -51,8 +51,9 @@ def _draw_training(axes: Axes, run: Path) -> bool:
     if not len(returns):
         return False
     axes.plot(steps, returns, ".", color=_TRAINING, alpha=0.6, markersize=4, label="training episodes")
-    if len(returns) >= _WINDOW_EPISODES:
-        axes.plot(steps[_WINDOW_EPISODES - 1 :], running_mean(returns, _WINDOW_EPISODES), color=_TRAINING)
+    window = min(_WINDOW_EPISODES, len(returns) // 10)  # a longer one would lag behind the dots
+    if window > 1:
+        axes.plot(steps[window - 1 :], running_mean(returns, window), color=_TRAINING)
     return True
 
 
@@ -62,10 +63,11 @@ def _draw_evaluations(axes: Axes, run: Path) -> bool:
             steps, results = file["timesteps"], file["results"]
     except FileNotFoundError:
         return False
-    mean, spread = results.mean(axis=1), results.std(axis=1)
+    mean = results.mean(axis=1)
     if not np.isfinite(mean).any():
         return False
-    axes.fill_between(steps, mean - spread, mean + spread, color=_EVALUATION, alpha=0.15, linewidth=0)
+    low, high = np.quantile(results, (0.25, 0.75), axis=1)
+    axes.fill_between(steps, low, high, color=_EVALUATION, alpha=0.15, linewidth=0)
     axes.plot(steps, mean, "o-", color=_EVALUATION, markersize=4, label=f"evaluations ({results.shape[1]} episodes)")
     return True
 
