@@ -377,6 +377,20 @@ def test_an_environment_may_become_trainable_by_a_wrapper(ddpg: Ddpg, small: tup
     assert (tmp_path / "CliffWalking-v1" / "1" / "final.zip").exists()
 
 
+@pytest.mark.parametrize(
+    ("n_timesteps", "evaluation_steps", "expected"),
+    [
+        (5000, 2000, 500),  # Pendulum: ten evaluations of ten episodes of 200 steps
+        (300, 1000, 100),  # three of them take ten times the training
+        (300, 10_000, 300),
+        (10**6, 10_000, 10**5),
+        (5, 1, 1),
+    ],
+)
+def test_evaluations_do_not_dwarf_the_training(n_timesteps: int, evaluation_steps: int, expected: int) -> None:
+    assert training.default_interval(n_timesteps, evaluation_steps) == expected
+
+
 def test_two_runs_never_share_a_folder(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path) -> None:
     from sb3_ddpg_custom.cli.run_folder import create_run_folder
 

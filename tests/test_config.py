@@ -256,6 +256,12 @@ def test_a_small_file_that_unfolds_to_millions_of_values(tmp_path: Path) -> None
     assert "at most 10,000 values" in error_of(tmp_path, text)
 
 
+def test_the_first_of_two_merged_mappings_wins() -> None:
+    """As YAML says (https://yaml.org/type/merge.html), and PyYAML 6.0.4 does not."""
+    text = "a: &a {tau: 1}\nb: &b {tau: 0.5, gamma: 0}\nc: {<<: [*a, *b]}"
+    assert parse_yaml(text, "x")["c"] == {"tau": 1, "gamma": 0}
+
+
 def test_merges_that_multiply(tmp_path: Path) -> None:
     """Ten merges of ten merges used to take all memory; newer versions of PyYAML count equal keys once."""
     layers = ["a0: &a0 {x: 1}"]

@@ -42,7 +42,11 @@ def train_command(
     ] = None,
     eval_every: Annotated[
         int | None,
-        typer.Option(min=1, help="Steps between evaluations and checkpoints; default: a tenth of the training."),
+        typer.Option(
+            min=1,
+            help="Steps between evaluations and checkpoints; default: a tenth of the training, more where all "
+            "evaluations together would take over ten times its steps.",
+        ),
     ] = None,
     eval_episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes per evaluation.")] = 10,
     eval_max_steps: Annotated[

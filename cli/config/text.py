@@ -281,13 +281,19 @@ def did_you_mean(word: object, choices: Iterable[str]) -> str:
     return f"; did you mean '{by_lower[close[0]]}'?" if close else ""
 
 
+class _Shorten(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        repr(x)  # 3.13.6 and later describe an integer too large to write out, by its address; earlier ones raise
+        return super().repr_int(x, level)
+
+
 def received(value: object) -> str:
     """Show a value in an error message.
 
     :param value: anything
     :return: its representation, on one line and shortened
     """
-    shorten = reprlib.Repr()
+    shorten = _Shorten()
     shorten.maxlevel = 2
     shorten.maxstring = shorten.maxother = 60
     try:

@@ -32,9 +32,9 @@ def check_spaces(env_id: str, env: gym.Env[Any, Any]) -> None:
             f"{env_id} has actions of shape {space.shape}, but DDPG needs at least one component in at least one "
             "dimension; give the action space such a shape, or name an env_wrapper that does"
         )
-    if not np.issubdtype(space.dtype, np.floating):
+    if not np.issubdtype(space.dtype, np.floating) and not np.issubdtype(space.dtype, np.integer):
         raise UsageError(
-            f"{env_id} has actions of type {space.dtype}, but DDPG acts in floats; "
+            f"{env_id} has actions of type {space.dtype}, but DDPG acts in numbers; "
             "give the action space the type float32, or name an env_wrapper that does"
         )
     if not (space.low < space.high).all():

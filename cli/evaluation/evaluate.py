@@ -112,9 +112,9 @@ def evaluate(request: EvaluateRequest, console: Console) -> EvaluateResult:
         video=absolute(request.video),
         normalization=absolute(request.normalization),
     )
-    import_modules(request.imports)
     if not request.render:
-        prepare_headless_rendering()
+        prepare_headless_rendering()  # some packages choose how to draw when they are imported
+    import_modules(request.imports)
     path = find_checkpoint(request.checkpoint)
     try:
         checkpoint = _with_normalization(read_checkpoint(path), request.normalization, console)

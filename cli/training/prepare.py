@@ -45,7 +45,7 @@ class TrainRequest:
     :param device: torch device
     :param threads: torch's threads, None to choose by the size of the networks
     :param n_envs: envs side by side, None for the config's
-    :param eval_every: env steps between evaluations, None for a tenth of the training
+    :param eval_every: env steps between evaluations, None: see :func:`default_interval`
     :param eval_episodes: episodes per evaluation
     :param eval_max_steps: an evaluation's episode is cut after so many steps; None: at the env's own limit, else as
         :func:`default_bound` says
@@ -89,9 +89,9 @@ def train(request: TrainRequest, console: Console) -> TrainResult:
         config=absolute(request.config),
         start_from=absolute(request.start_from),
     )
-    import_modules(request.imports)
     if not request.render:
-        prepare_headless_rendering()
+        prepare_headless_rendering()  # some packages choose how to draw when they are imported
+    import_modules(request.imports)
     resolved = resolve(
         request.env,
         config=request.config,
@@ -112,10 +112,11 @@ def train(request: TrainRequest, console: Console) -> TrainResult:
 
     folder = create_run_folder(request.out, resolved.env_id, request.name)
     remove_leftovers(folder.parent)
-    eval_every = request.eval_every or max(resolved.settings.n_timesteps // 10, 1)
-    eval_max_steps = request.eval_max_steps
+    n_timesteps, eval_max_steps = resolved.settings.n_timesteps, request.eval_max_steps
     if eval_max_steps is None and fitted.step_limit is None:
-        eval_max_steps = default_bound(resolved.settings.n_timesteps)
+        eval_max_steps = default_bound(n_timesteps)
+    longest = request.eval_episodes * (eval_max_steps or fitted.step_limit or 1)
+    eval_every = request.eval_every or default_interval(n_timesteps, longest)
     config = to_yaml(resolved, run=_facts(request, resolved, seed, folder, eval_every, eval_max_steps))
     plan = Plan(
         resolved=resolved,
@@ -140,6 +141,16 @@ def default_bound(n_timesteps: int) -> int:
     :param n_timesteps: length of the training, env steps
     """
     return min(max(n_timesteps // 20, 100), 10_000)
+
+
+def default_interval(n_timesteps: int, evaluation_steps: int) -> int:
+    """Choose the steps between evaluations: ten evaluations, fewer where those would dwarf the training.
+
+    :param n_timesteps: length of the training, env steps
+    :param evaluation_steps: of one evaluation at most
+    """
+    evaluations = min(max(10 * n_timesteps // evaluation_steps, 1), 10)
+    return max(n_timesteps // evaluations, 1)
 
 
 def _choose_video(request: TrainRequest, resolved: Resolved, console: Console) -> EpisodeSchedule:
@@ -167,7 +178,7 @@ def _choose_video(request: TrainRequest, resolved: Resolved, console: Console) -
     problem = can_render(resolved.env_id, resolved.settings, slow_seconds=_SLOW_FRAME_SECONDS)
     if problem is None:
         return "cubic"
-    console.print(f"no videos: {problem} (--video asks for them all the same)")
+    console.print(f"no videos: {problem} (--video asks for them all the same)", soft_wrap=True)
     return "none"
 
 
