@@ -1,6 +1,6 @@
-"""The rooms of the house, read from the code: a list with a line for each, and who imports whom.
+"""The rooms of the house, read from the code: a list with a line for each, and a picture of who imports whom.
 
-python docs/rooms.py     # writes both into architecture.md; a test fails where that page is not up to date
+python docs/rooms.py     # writes architecture.md's list and rooms.svg; a test fails where they are not up to date
 """
 
 import ast
@@ -10,7 +10,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "architecture.md"
+PICTURE = ROOT / "docs" / "rooms.svg"
 PACKAGE = "sb3_ddpg_custom"
+#: files beside the folders that use them; the others there are what the folders share
+ABOVE = {"ddpg": "DDPG", "zoo": "zoo", "yaml_values": "zoo", "cli.app": "ddpg", "cli.__main__": "ddpg"}
 #: folders with names of their own in imports
 TOP = {PACKAGE: PACKAGE, "wrappers": f"{PACKAGE}.wrappers", "cli": f"{PACKAGE}.cli"}
 
@@ -53,11 +56,14 @@ def room_of(name: str) -> str:
     :param name: such as ``sb3_ddpg_custom.updates.by_hand.mlp``
     """
     parts = name.split(".")[1:]
+    for file, room in ABOVE.items():
+        if parts[: file.count(".") + 1] == file.split("."):
+            return room
     depth = 2 if parts[:1] == ["cli"] else 1
     folders = {".".join(other.split(".")[1:-1][:depth]) for _, other in modules()}
     while parts and ".".join(parts[:depth]) not in folders:
         parts.pop()
-    return ".".join(parts[:depth]) or "core"
+    return {"": "shared", "cli": "cli.shared"}.get(".".join(parts[:depth]), ".".join(parts[:depth]))
 
 
 def arrows() -> list[tuple[str, str]]:
@@ -65,6 +71,8 @@ def arrows() -> list[tuple[str, str]]:
     names = dict(modules())
     found = set()
     for path, name in names.items():
+        if name == PACKAGE:
+            continue  # it imports what is asked of it, when it is asked
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             targets = []
             if isinstance(node, ast.ImportFrom) and node.module:
@@ -77,13 +85,56 @@ def arrows() -> list[tuple[str, str]]:
     return sorted((a, b) for a, b in found if a != b)
 
 
+def picture() -> str:
+    """Draw the rooms as SVG, each above those that it imports; arrows that follow from others are left out."""
+    needs: dict[str, set[str]] = {}
+    for room, other in arrows():
+        needs.setdefault(room, set()).add(other)
+        needs.setdefault(other, set())
+    reach = {room: _reachable(room, needs) for room in needs}
+    drawn = [(a, b) for a in needs for b in needs[a] if not any(b in reach[c] for c in needs[a] - {b})]
+    depth = {room: _height(room, needs) for room in needs}
+    rows = [sorted(room for room in needs if depth[room] == row) for row in range(max(depth.values()), -1, -1)]
+    place = {
+        room: (_WIDTH * (column + 0.5) / len(row), _ROW * (index + 0.5))
+        for index, row in enumerate(rows)
+        for column, room in enumerate(row)
+    }
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_ROW * len(rows)}" font-family="sans-serif">',
+        '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
+        '<path d="M0 0 8 4 0 8z" fill="#777"/></marker></defs>',
+    ]
+    for room, other in sorted(drawn):
+        (x, y), (u, v) = place[room], place[other]
+        line = f'x1="{x:.0f}" y1="{y + _BOX / 2:.0f}" x2="{u:.0f}" y2="{v - _BOX / 2:.0f}"'
+        parts.append(f'<line {line} stroke="#777" marker-end="url(#tip)"/>')
+    for room, (x, y) in sorted(place.items()):
+        fill = "#d7e3f4" if room.startswith("cli") or room == "ddpg" else "#f4e3d7" if room == "wrappers" else "#e0f0d9"
+        wide = 8.5 * len(room) + 24
+        box = f'x="{x - wide / 2:.0f}" y="{y - _BOX / 2:.0f}" width="{wide:.0f}" height="{_BOX}" rx="6"'
+        parts.append(f'<rect {box} fill="{fill}" stroke="#555"/>')
+        parts.append(f'<text x="{x:.0f}" y="{y + 5:.0f}" font-size="15" fill="#111" text-anchor="middle">{room}</text>')
+    return "\n".join([*parts, "</svg>", ""])
+
+
+_WIDTH, _ROW, _BOX = 820, 84, 34
+
+
+def _reachable(room: str, needs: dict[str, set[str]]) -> set[str]:
+    return needs[room].union(*(_reachable(other, needs) for other in needs[room]))
+
+
+def _height(room: str, needs: dict[str, set[str]]) -> int:
+    return 1 + max((_height(other, needs) for other in needs[room]), default=-1)
+
+
 def page() -> str:
-    """Give the text of the page with both parts up to date."""
+    """Give the text of the page with its list up to date."""
     text = PAGE.read_text("utf-8")
-    graph = "\n".join(["graph TD", *(f"    {a} --> {b}" for a, b in arrows())])
-    text = re.sub(r"(?s)(```mermaid\n).*?(\n```)", lambda m: m[1] + graph + m[2], text)
     return re.sub(r"(?s)(```text\n).*?(\n```)", lambda m: m[1] + listing() + m[2], text)
 
 
 if __name__ == "__main__":
     PAGE.write_text(page(), "utf-8")
+    PICTURE.write_text(picture(), "utf-8")

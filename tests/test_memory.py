@@ -8,8 +8,8 @@ from gymnasium import spaces
 
 from sb3_ddpg_custom.cli.config.settings import Settings
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.training import memory
-from sb3_ddpg_custom.cli.training.memory import check_observation_memory, check_training_memory
+from sb3_ddpg_custom.cli.config import memory
+from sb3_ddpg_custom.cli.config.memory import check_observation_memory, check_training_memory
 
 OBSERVED = spaces.Box(-1, 1, (3,), np.float32)
 ACTS = spaces.Box(-1, 1, (1,), np.float32)
