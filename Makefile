@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
-SOURCES := sb3_ddpg_custom wrappers cli zoo_configs tests benchmarks
+SOURCES := sb3_ddpg_custom wrappers cli zoo_configs tests benchmarks docs examples
 
-.PHONY: train test format lint type check clean
+.PHONY: train test format lint type check docs release-check clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -37,5 +37,18 @@ type: $(VENV)/.installed-test
 
 check: lint type test  ## everything CI runs
 
+docs: $(VENV)/.installed  ## build the site from docs/ into site/; a dead link fails
+	$(PIP) install --quiet -c constraints.txt -e ".[docs]"
+	$(BIN)/mkdocs build --strict
+
+release-check: $(VENV)/.installed-test  ## build, check, install into an empty environment, run the command
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(PIP) install --quiet -c constraints.txt twine
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv dist/environment
+	dist/environment/bin/python -m pip install --quiet -c constraints.txt dist/*.whl
+	cd dist && environment/bin/ddpg train pendulum --steps 300 --video none --out runs
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

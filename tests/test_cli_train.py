@@ -298,6 +298,8 @@ def test_a_full_command_line_becomes_one_request(ddpg: Ddpg, monkeypatch: pytest
             episodes=0,
             last_return=float("nan"),
             best_return=float("-inf"),
+            curve=None,
+            film=None,
             signal=None,
         )
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from sb3_ddpg_custom.cli.config.settings import Settings
-from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.config import memory
 from sb3_ddpg_custom.cli.config.memory import check_observation_memory, check_training_memory
+from sb3_ddpg_custom.cli.config.settings import Settings
+from sb3_ddpg_custom.cli.errors import UsageError
 
 OBSERVED = spaces.Box(-1, 1, (3,), np.float32)
 ACTS = spaces.Box(-1, 1, (1,), np.float32)

@@ -6,11 +6,11 @@ from typing import Any
 
 from gymnasium import spaces
 
+from sb3_ddpg_custom.cli.config.memory import check_observation_memory
 from sb3_ddpg_custom.cli.config.settings import ClassSpec, Settings
 from sb3_ddpg_custom.cli.environments.registry import closed_quietly, make_env
 from sb3_ddpg_custom.cli.environments.spaces import check_spaces, needs_flattening
 from sb3_ddpg_custom.cli.environments.wrapping import wrap
-from sb3_ddpg_custom.cli.config.memory import check_observation_memory
 
 _FLATTEN = ClassSpec("gymnasium.wrappers.FlattenObservation")
 _SMALLEST_FOR_CNN = 36  # SB3's NatureCNN; in smaller images its last layer has nothing left to look at

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from sb3_ddpg_custom.checkpoint import Checkpoint, CheckpointError, read_checkpoint
+from sb3_ddpg_custom.cli.config.memory import check_training_memory
 from sb3_ddpg_custom.cli.config.resolve import Resolved, resolve, to_yaml
 from sb3_ddpg_custom.cli.environments.drawing import can_render
 from sb3_ddpg_custom.cli.environments.fitting import fit_to_env
@@ -19,7 +20,6 @@ from sb3_ddpg_custom.cli.paths import absolute, remember_start, shown
 from sb3_ddpg_custom.cli.run_folder import create_run_folder, find_checkpoint
 from sb3_ddpg_custom.cli.training.command_line import repeating
 from sb3_ddpg_custom.cli.training.leftovers import remove_leftovers
-from sb3_ddpg_custom.cli.config.memory import check_training_memory
 from sb3_ddpg_custom.cli.training.model import check_device
 from sb3_ddpg_custom.cli.training.run import Plan, TrainResult, run
 from sb3_ddpg_custom.wrappers import prepare_headless_rendering

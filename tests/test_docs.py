@@ -1,0 +1,87 @@
+"""The pages say what the code does: their lines, their picture, their examples."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+
+
+def test_each_equation_stands_beside_the_lines_that_run() -> None:
+    blocks = re.findall(r"```python\n# (\S+\.py)\n(.*?)```", (ROOT / "docs" / "algorithm.md").read_text("utf-8"), re.S)
+    assert len(blocks) >= 8
+    for name, code in blocks:
+        lines = [line.strip() for line in (ROOT / name).read_text("utf-8").splitlines()]
+        wanted = [line.strip() for line in textwrap.dedent(code).splitlines() if line.strip()]
+        assert any(lines[start : start + len(wanted)] == wanted for start in range(len(lines))), (name, code)
+
+
+@pytest.fixture(scope="module")
+def rooms() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("rooms", ROOT / "docs" / "rooms.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_map_of_the_house_is_up_to_date(rooms: ModuleType) -> None:
+    """Where it fails: python docs/rooms.py."""
+    assert rooms.PAGE.read_text("utf-8") == rooms.page()
+    assert rooms.PICTURE.read_text("utf-8") == rooms.picture()
+
+
+def test_imports_point_one_way(rooms: ModuleType) -> None:
+    needs: dict[str, set[str]] = {}
+    for room, other in rooms.arrows():
+        needs.setdefault(room, set()).add(other)
+    core = {"DDPG", "acting", "checkpoint", "replay", "shared", "updates", "zoo"}
+    for room in core:
+        assert {other for other in needs.get(room, ()) if other.startswith("cli") or other == "wrappers"} == set()
+    assert "wrappers" not in needs
+    left = dict(needs)
+    while left:  # take away what needs nothing that is left, until nothing is: there is no way back
+        bottom = [room for room in left if not left[room] & left.keys()]
+        assert bottom, left
+        for room in bottom:
+            del left[room]
+
+
+def test_the_wrappers_need_neither_sb3_nor_torch(rooms: ModuleType) -> None:
+    program = "import sys, sb3_ddpg_custom.wrappers; print({'torch', 'stable_baselines3'} & sys.modules.keys())"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "set()"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8")):
+        if not target.startswith(("http:", "https:")):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [
+        ("train", "loaded again, at step"),
+        ("own_env", "mean return"),
+        ("wrappers_with_sac", "films: episode-000000.mp4"),
+        ("own_policy", "mean return"),
+    ],
+)
+def test_examples_run(name: str, printed: str, tmp_path: Path) -> None:
+    program = f"import runpy; runpy.run_path({str(ROOT / 'examples' / f'{name}.py')!r})['main'](steps=250)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert printed in done.stdout
+
+
+def test_the_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 150
