@@ -210,7 +210,7 @@ def test_an_error_names_its_place(register: Register, train: Train, tmp_path: Pa
     last = train("--video=none", code=1).stderr.splitlines()[-1]
     assert "training stopped at step 29: " in last or "training stopped at step 30: " in last
     assert f"{type(error()).__name__ if isinstance(error, type) else type(error).__name__} in " in last
-    assert f"test_cli_foreign_envs.py, line {line}" in last
+    assert f"test_foreign_envs.py, line {line}" in last
     assert "the model as it was is in " in last
 
 
@@ -221,7 +221,7 @@ def test_a_constructor_that_fails_without_a_word(register: Register, train: Trai
     register(made=made)
     error = train(code=2).stderr
     assert "Foreign-v0 cannot be made (AssertionError in " in error
-    assert f"test_cli_foreign_envs.py, line {made.__code__.co_firstlineno + 1})" in error
+    assert f"test_foreign_envs.py, line {made.__code__.co_firstlineno + 1})" in error
 
 
 @pytest.mark.parametrize("where", ["on_step", "on_reset", "on_close"])
@@ -240,7 +240,7 @@ def test_an_environment_that_leaves_is_an_error(register: Register, train: Train
     register(**{where: leave})
     error = train("--video=none", "--steps=800", "--eval-every=700", code=1).stderr.splitlines()[-1]
     assert "sys.exit(3) was called (" in error
-    assert "test_cli_foreign_envs.py, line " in error
+    assert "test_foreign_envs.py, line " in error
     assert list((tmp_path / "Foreign-v0" / "1").rglob("*.zip"))
 
 

@@ -16,7 +16,7 @@ import pytest
 import sb3_ddpg_custom
 from sb3_ddpg_custom import DDPG, ReplayBuffer, moved
 
-DATA = Path(__file__).parent / "data" / "4a4a51b"
+DATA = Path(__file__).parents[1] / "data" / "4a4a51b"
 OBSERVATIONS = np.array([[1.0, 0.0, 0.5], [-1.0, 0.0, 2.0]], np.float32)
 
 
