@@ -63,9 +63,11 @@ def _draw_evaluations(axes: Axes, run: Path) -> bool:
             steps, results = file["timesteps"], file["results"]
     except FileNotFoundError:
         return False
-    mean = results.mean(axis=1)
-    if not np.isfinite(mean).any():
+    drawn = np.isfinite(results).all(axis=1)
+    steps, results = steps[drawn], results[drawn]
+    if not len(steps):
         return False
+    mean = results.mean(axis=1)
     low, high = np.quantile(results, (0.25, 0.75), axis=1)
     axes.fill_between(steps, low, high, color=_EVALUATION, alpha=0.15, linewidth=0)
     axes.plot(steps, mean, "o-", color=_EVALUATION, markersize=4, label=f"evaluations ({results.shape[1]} episodes)")

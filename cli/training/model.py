@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from gymnasium import spaces
@@ -90,6 +91,20 @@ def remarks_on_precision(precision: str, device: "th.device") -> list[str]:
     if precision != "bfloat16" or has_fast_bfloat16(device):
         return []
     return ["precision is bfloat16, but nothing here multiplies it faster than float32"]
+
+
+def remarks_on_numba(model: "DDPG") -> list[str]:
+    """Say what would make the updates faster, where they could be compiled and Numba is missing.
+
+    :param model: to be trained
+    """
+    from sb3_ddpg_custom.updates import AnalyticUpdate
+
+    if find_spec("numba") is not None or model.update != "auto" or model.device.type != "cpu":
+        return []
+    if not isinstance(model._update, AnalyticUpdate):
+        return []
+    return ['longer trainings are faster with Numba: pip install "sb3-ddpg-custom[numba]"']
 
 
 def _named(settings: Settings) -> str:

@@ -34,7 +34,7 @@ from sb3_ddpg_custom.cli.training.failures import (
     what_is_left,
 )
 from sb3_ddpg_custom.cli.training.film import film_best
-from sb3_ddpg_custom.cli.training.model import build_model, remarks_on_precision
+from sb3_ddpg_custom.cli.training.model import build_model, remarks_on_numba, remarks_on_precision
 from sb3_ddpg_custom.cli.training.threads import torch_threads
 from sb3_ddpg_custom.wrappers import RenderError
 from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
@@ -169,7 +169,8 @@ def run(plan: Plan, console: Console) -> TrainResult:
         pages = TensorBoardPages(_hyperparameters(plan))
         callbacks = [Stop(signals, settings.n_timesteps), evaluation, pages, progress, *extra_callbacks]
         console.print(f"{env_id}: {settings.n_timesteps:,} steps, seed {plan.seed}, in {shown(plan.folder)}")
-        for remark in [*remarks_on_precision(settings.precision, model.device), *remarks_on_blas()]:
+        remarks = remarks_on_precision(settings.precision, model.device)
+        for remark in [*remarks, *remarks_on_blas(), *remarks_on_numba(model)]:
             console.print(remark, soft_wrap=True)
         started = time.monotonic()
         with signals.caught():

@@ -1,4 +1,5 @@
 import csv
+import importlib.util
 import os
 import shlex
 import signal
@@ -12,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch as th
@@ -79,14 +81,47 @@ def test_the_run_folder_is_complete(pendulum_run: PendulumRun) -> None:
     names = {path.name for path in folder.iterdir() if not path.name.startswith("events.out.tfevents.")}
     assert names == {
         *("config.yml", "best.zip", "final.zip", "checkpoints", "rewards.npz", "evaluations.npz"),
-        *("0.monitor.csv", "videos"),
+        *("0.monitor.csv", "videos", "curve.png"),
     }
     steps = sorted(path.name for path in (folder / "checkpoints").iterdir())
     assert steps == ["step_000000300.zip", "step_000000600.zip"]
     videos = sorted(path.name for path in (folder / "videos").iterdir())
-    assert videos == ["episode-000000.mp4", "episode-000001.mp4"]
+    assert videos == ["episode-000000.mp4", "episode-000001.mp4", "trained-000000.mp4"]
     assert all((folder / "videos" / name).stat().st_size > 1000 for name in videos)
     assert len(monitor_returns(folder)) == 3
+
+
+def test_the_film_shows_the_best_policy(ddpg: Ddpg, pendulum_run: PendulumRun) -> None:
+    """Its episode is the first of the evaluations, played by best.zip: reset and 200 steps."""
+    folder, printed = pendulum_run
+    with av.open(folder / "videos" / "trained-000000.mp4") as film:
+        assert sum(1 for _ in film.decode(video=0)) == 201
+    assert f"best policy's film  {folder / 'videos' / 'trained-000000.mp4'}" in printed.stdout
+    assert f"learning curve      {folder / 'curve.png'}" in printed.stdout
+
+
+def test_a_curve_or_film_that_fails_costs_a_line_only(
+    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError("no room for pictures")
+
+    monkeypatch.setattr("sb3_ddpg_custom.cli.figures.curve.draw_learning_curve", fail)
+    printed = ddpg("train", "Tiny-v0", "--out", tmp_path, *small)
+    assert "no curve: no room for pictures" in printed.stderr
+    assert "learning curve" not in printed.stdout
+    assert (tmp_path / "Tiny-v0" / "1" / "final.zip").exists()
+
+
+@pytest.mark.parametrize(("update", "said"), [("auto", True), ("analytic", False), ("autograd", False)])
+def test_numba_is_named_where_it_would_help(
+    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, update: str, said: bool
+) -> None:
+    find_spec = importlib.util.find_spec
+    without = lambda name, *rest: None if name == "numba" else find_spec(name, *rest)  # noqa: E731
+    monkeypatch.setattr("sb3_ddpg_custom.cli.training.model.find_spec", without)
+    printed = ddpg("train", "Tiny-v0", "--out", tmp_path, *small, "--set", f"update={update}").stderr
+    assert ("faster with Numba" in printed) == said
 
 
 def test_the_config_has_everything(pendulum_run: PendulumRun) -> None:
