@@ -461,7 +461,7 @@ def test_from_with_normalisation_on_one_side_only(
 
 def full_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
     """Let no checkpoint of the training be written after the first so many."""
-    from sb3_ddpg_custom.cli.training import run
+    from sb3_ddpg_custom.cli.training import failures, run
 
     written: list[Path] = []
 
@@ -471,7 +471,8 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
         written.append(path)
         save_checkpoint(model, path, **kwargs)
 
-    monkeypatch.setattr(run, "save_checkpoint", save)
+    for module in (run, failures):
+        monkeypatch.setattr(module, "save_checkpoint", save)
 
 
 def test_a_full_disk_at_the_end(

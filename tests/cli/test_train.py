@@ -521,7 +521,8 @@ def test_one_of_two_environments_is_filmed(
     options = ("--steps=60", "--eval-episodes=1", "--eval-every=60", f"--out={tmp_path}", "--threads=1")
     ddpg("train", "pendulum", "--n-envs", 2, *options, *video)
     folder = tmp_path / "Pendulum-v1" / "1"
-    assert [path.name for path in (folder / "videos").iterdir()] == ["episode-000000.mp4"]
+    films = sorted(path.name for path in (folder / "videos").iterdir())
+    assert films == ["episode-000000.mp4", "trained-000000.mp4"]
     words = shlex.split(yaml.safe_load((folder / "config.yml").read_text())["run"]["repeat_with"])
     assert words[words.index("--threads") + 1] == "1"
     assert words[words.index("--video") + 1 :][:1] == list(video[1:]) if video else "--video" not in words
