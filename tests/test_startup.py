@@ -60,7 +60,7 @@ finally:
     assert python("-c", code, cwd=tmp_path).stdout == "[]\n"
     folder = tmp_path / "runs" / "Pendulum-v1" / "1"
     assert {"final.zip", "best.zip", "videos"} <= {path.name for path in folder.iterdir()}
-    code = code.replace("train", "evaluate").replace("pendulum", "--checkpoint").replace('"--quiet"', f'"{folder}"')
+    code = code.replace('"train"', '"evaluate"').replace("pendulum", "--checkpoint").replace('"--quiet"', f'"{folder}"')
     assert "torch._dynamo" not in python("-c", code.replace(f"*{SHORT}", '"--episodes=1"'), cwd=tmp_path).stdout
 
 
