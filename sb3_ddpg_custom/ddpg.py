@@ -24,12 +24,13 @@ from stable_baselines3.common.utils import FloatSchedule, update_learning_rate
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 from stable_baselines3.td3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
 
-from sb3_ddpg_custom.acting.action_noise import fit_to_envs, report_progress, wants_progress
+from sb3_ddpg_custom.acting.action_noise import fit_to_envs, report_progress
 from sb3_ddpg_custom.acting.noise_of_all_envs import at_once
 from sb3_ddpg_custom.acting.numpy_actor import NumpyActor
 from sb3_ddpg_custom.acting.parameter_noise import ParameterNoise, PerturbedActor
 from sb3_ddpg_custom.acting.rollout_callbacks import may_act_on_rollout_start
 from sb3_ddpg_custom.action_spaces import as_type_of, is_whole, with_real_bounds
+from sb3_ddpg_custom.checkpoint.sb3_zip import LEFT_OUT, marked_for_us, trains_otherwise_in_sb3, without_mark
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
 from sb3_ddpg_custom.policies import Adam, initialise_outputs
 from sb3_ddpg_custom.replay.buffer import ReplayBuffer
@@ -45,9 +46,6 @@ from sb3_ddpg_custom.updates import (
     UpdateName,
     UpdateStatistics,
 )
-
-# An entry of this name among the policy's weights makes SB3's DDPG refuse a zip.
-_NOT_FOR_SB3 = "needs_sb3_ddpg_custom"
 
 _CURVES = [f"train/{name}" for name in UpdateStatistics._fields]
 # What older releases kept in each model, and is the policy's or a property now.
@@ -600,17 +598,7 @@ class DDPG(OffPolicyAlgorithm):
     def get_parameters(self) -> dict[str, dict[str, Any]]:
         """Give the state dicts of the policy and its optimisers; see SB3's ``BaseAlgorithm.get_parameters``."""
         parameters: dict[str, dict[str, Any]] = super().get_parameters()
-        if self._is_saving and self._would_train_otherwise_in_sb3():
-            parameters["policy"] = {**parameters["policy"], _NOT_FOR_SB3: th.empty(0)}
-        return parameters
-
-    def _would_train_otherwise_in_sb3(self) -> bool:
-        options = (self.critic_learning_rate, self.critic_weight_decay, self.max_grad_norm, self.parameter_noise)
-        return (
-            any(option is not None for option in options)
-            or self.replay_buffer_kwargs.get("priority_exponent") is not None
-            or wants_progress(self.action_noise)  # which nobody tells there
-        )
+        return marked_for_us(parameters) if self._is_saving and trains_otherwise_in_sb3(self) else parameters
 
     def set_parameters(
         self, load_path_or_dict: Any, exact_match: bool = True, device: th.device | str = "auto"
@@ -623,8 +611,7 @@ class DDPG(OffPolicyAlgorithm):
         """
         if not isinstance(load_path_or_dict, dict):
             _, load_path_or_dict, _ = load_from_zip_file(load_path_or_dict, device=device, load_data=False)
-        policy = {name: value for name, value in load_path_or_dict.get("policy", {}).items() if name != _NOT_FOR_SB3}
-        known = {**load_path_or_dict, "policy": policy} if policy else load_path_or_dict
+        known: Any = without_mark(load_path_or_dict)
         super().set_parameters(known, exact_match, device)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -644,10 +631,7 @@ class DDPG(OffPolicyAlgorithm):
             self._noise_generator = th.Generator().manual_seed(th.initial_seed())
 
     def _excluded_save_params(self) -> list[str]:
-        parts_of_policy = ["actor", "actor_target", "critic", "critic_target"]
-        rebuilt = ["_updates", "_curves", "last_update", "_perturbed_actor", "_quick_actor", "_noise_generator"]
-        rebuilt += ["_fitted_at", "_attributes", "_is_learning", "_rollouts_start_alone"]
-        return [*super()._excluded_save_params(), *parts_of_policy, *rebuilt]
+        return [*super()._excluded_save_params(), *LEFT_OUT]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "actor.optimizer", "critic.optimizer"], []
