@@ -1,5 +1,6 @@
 """What an error in somebody else's code says, and where it happened."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from types import FrameType
 
 from sb3_ddpg_custom.cli.errors import one_line
 from sb3_ddpg_custom.cli.paths import shown
+from sb3_ddpg_custom.cli.signals import InterruptedBySignal
 
 # Code between an environment and us. Where such a package calls something of somebody else's, that is to blame.
 _LIBRARIES = frozenset({"numpy", "torch", "scipy", "yaml", "importlib", *sys.stdlib_module_names})
@@ -15,12 +17,14 @@ _FRAMEWORKS = frozenset({"sb3_ddpg_custom", "stable_baselines3", "gymnasium"})
 
 
 class ExitCalledError(Exception):
-    """An environment, a wrapper or a callback called ``sys.exit``."""
+    """Other people's code called ``sys.exit``, or raised something else that is no ``Exception``."""
 
 
 @contextmanager
 def exits_are_errors() -> Iterator[None]:
-    """Turn ``sys.exit`` in other people's code into an error like any other.
+    """Turn ``sys.exit`` in other people's code, and all that would pass by ``except Exception``, into an error.
+
+    Signals pass: they are the user's.
 
     :raises ExitCalledError: in its place
     """
@@ -28,6 +32,12 @@ def exits_are_errors() -> Iterator[None]:
         yield
     except SystemExit as error:
         raise ExitCalledError(f"sys.exit({'' if error.code is None else error.code!r}) was called") from error
+    except (Exception, InterruptedBySignal):
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            raise  # Ctrl-C, where Python handles it
+        raise ExitCalledError(f"{type(error).__name__} was raised") from error
 
 
 def reason(error: BaseException) -> str:

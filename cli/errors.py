@@ -17,4 +17,8 @@ def one_line(error: object) -> str:
 
     :param error: anybody's
     """
-    return " ".join(str(error).split())[:300].rstrip(".")
+    try:
+        text = str(error)
+    except Exception:  # somebody's __str__
+        return ""
+    return " ".join(text.split())[:300].rstrip(".")

@@ -64,8 +64,8 @@ class ContractGuard(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
                 f"reset() of {self._name} cannot be called as reset(seed=…, options=…) ({error}); Gymnasium asks for "
                 f"reset(self, *, seed=None, options=None), {_REMEDY}"
             ) from error
-        if type(answer) is tuple and len(answer) == 2 and isinstance(answer[1], MutableMapping):
-            return answer
+        if _length(answer) == 2 and isinstance(answer[1], MutableMapping):
+            return answer[0], answer[1]  # type: ignore[return-value]  # a mapping that is as good as a dictionary
         raise self._error("reset", answer, "(observation, info)", answer[1] if _length(answer) == 2 else {})
 
     def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
@@ -74,7 +74,13 @@ class ContractGuard(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
         :raises ContractError: if the answer is not made of observation, reward, terminated, truncated and info
         """
         answer: Any = self.env.step(action)
-        if type(answer) is tuple and len(answer) == 5 and isinstance(answer[4], MutableMapping):
+        if isinstance(answer, tuple) and len(answer) == 5 and isinstance(answer[4], MutableMapping):
+            for name, ends in (("terminated", answer[2]), ("truncated", answer[3])):
+                if type(ends) is not bool and (isinstance(ends, str) or np.size(ends) != 1):
+                    raise ContractError(
+                        f"step() of {self._name} answered {described(ends)} as {name}, but Gymnasium asks for True or "
+                        "False; let it answer one of them"
+                    )
             return answer
         wanted = "(observation, reward, terminated, truncated, info)"
         raise self._error("step", answer, wanted, answer[4] if _length(answer) == 5 else {})

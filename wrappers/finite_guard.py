@@ -35,6 +35,7 @@ class FiniteGuard(gym.Wrapper[Any, Any, Any, Any]):
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         super().__init__(env)
         self._steps = 0
+        self._space = env.observation_space
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode; see ``gymnasium.Env.reset``.
@@ -44,7 +45,7 @@ class FiniteGuard(gym.Wrapper[Any, Any, Any, Any]):
         """
         observation, info = self.env.reset(seed=seed, options=options)
         when = f"at the reset after the env's step {self._steps}" if self._steps else "at the env's first reset"
-        self._check("observation", observation, when, "the environment is at fault", self.env.observation_space)
+        self._check("observation", observation, when, "the environment is at fault", self._space)
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
@@ -58,7 +59,7 @@ class FiniteGuard(gym.Wrapper[Any, Any, Any, Any]):
         self._check("action", action, when, "the policy has diverged, try a smaller learning_rate")
         observation, reward, terminated, truncated, info = self.env.step(action)
         self._check_reward(reward, when)
-        self._check("observation", observation, when, "the environment is at fault", self.env.observation_space)
+        self._check("observation", observation, when, "the environment is at fault", self._space)
         return observation, reward, terminated, truncated, info
 
     def _check_reward(self, reward: Any, when: str) -> None:
@@ -87,12 +88,12 @@ class FiniteGuard(gym.Wrapper[Any, Any, Any, Any]):
         # Text, graphs, somebody's own space: nothing that holds numbers for a policy, so a wrapper will make them.
 
     def _check_shape(self, what: str, shape: tuple[int, ...], when: str, wanted: tuple[int, ...]) -> None:
-        """Refuse what NumPy would not write into a row of the wanted shape; it takes (1, 3) for (3,)."""
+        """Refuse what NumPy would not write into a row of the wanted shape, or would repeat to fill it."""
         try:
             fits = np.broadcast_shapes(shape, wanted) == (1,) * (len(shape) - len(wanted)) + wanted
         except ValueError:
             fits = False
-        if not fits:
+        if not fits or math.prod(shape) != math.prod(wanted):
             raise ContractError(
                 f"the {what} has shape {shape} {when}, but its space says {wanted}; "
                 "correct the environment's observation_space, or what it answers"
@@ -122,5 +123,9 @@ def _is_finite(value: Any) -> bool:
             return True
     try:
         return bool(np.isfinite(value).all())
-    except (TypeError, ValueError):  # None, text, ragged lists
+    except (TypeError, ValueError):  # None, text, ragged lists; and Decimal, which is a number
+        pass
+    try:
+        return not isinstance(value, str) and math.isfinite(float(value))
+    except (TypeError, ValueError, OverflowError):
         return False

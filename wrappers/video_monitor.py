@@ -158,7 +158,7 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
 def _draw(env: gym.Env[Any, Any]) -> NDArray[np.uint8]:
     try:
         drawn: Any = env.render()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RenderError(
             f"the environment failed to render ({type(error).__name__}: {error}). MuJoCo: set "
             "MUJOCO_GL=egl (apt install libegl1) or MUJOCO_GL=osmesa (apt install libosmesa6) before "

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.errors import RunError, UsageError
 from sb3_ddpg_custom.cli.imports import no_garbage_collection
 from sb3_ddpg_custom.cli.options import Debug, Import, path_option, refuse_without_display
 
@@ -110,10 +110,12 @@ def train_command(
     try:
         if not quiet:
             _report(result, request)
-    except OSError:
+    except (OSError, ValueError) as error:  # a closed terminal or file, a full disk
+        discard_standard_output()
         if result.signal is None:
-            raise
-        discard_standard_output()  # the signal was that the terminal is closed
+            raise RunError(
+                f"the training is over and the model is in {result.checkpoint}, but this cannot be printed ({error})"
+            ) from error
     if result.signal is not None:
         raise typer.Exit(128 + result.signal)
 

@@ -347,7 +347,7 @@ def _endless_problem(settings: Settings) -> str | None:
     """Find what would last longer than the whole training."""
     every = settings.train_freq[0] if isinstance(settings.train_freq, tuple) else settings.train_freq
     steps = settings.n_timesteps
-    if every > steps:
+    if every > max(steps, 1000):  # a little more than there are does no harm, and ends
         shown = list(settings.train_freq) if isinstance(settings.train_freq, tuple) else every
         return f"train_freq is {shown}, more than the {steps:,} steps of the training; lower it"
     if settings.gradient_steps > max(steps, 10_000):

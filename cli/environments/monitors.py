@@ -60,6 +60,13 @@ def monitored(
 class ClosingMonitor(Monitor):
     """SB3's ``Monitor``, whose file is closed even where the env fails to."""
 
+    def step(self, action: Any) -> Step:
+        """Take a step; before the end an "episode" in the info is the env's own, and SB3 would take it for ours."""
+        answer: Step = super().step(action)
+        if not (answer[2] or answer[3]):
+            answer[4].pop("episode", None)
+        return answer
+
     def close(self) -> None:
         """Close the env and the file."""
         try:

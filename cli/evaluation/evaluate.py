@@ -106,6 +106,7 @@ def evaluate(request: EvaluateRequest, console: Console) -> EvaluateResult:
     :raises RunError: if the env fails
     """
     remember_start()
+    is_raw = request.normalization == Path("none")
     request = replace(
         request,
         checkpoint=absolute(request.checkpoint),
@@ -117,7 +118,12 @@ def evaluate(request: EvaluateRequest, console: Console) -> EvaluateResult:
     import_modules(request.imports)
     path = find_checkpoint(request.checkpoint)
     try:
-        checkpoint = _with_normalization(read_checkpoint(path), request.normalization, console)
+        checkpoint = read_checkpoint(path)
+        checkpoint = (
+            replace(checkpoint, normalization=None)
+            if is_raw
+            else _with_normalization(checkpoint, request.normalization, console)
+        )
         env_id, settings, trained_bound = _environment(request, checkpoint)
         fitted = fit_to_env(env_id, settings)
         if request.video is not None or request.render:
@@ -203,8 +209,6 @@ def _with_normalization(checkpoint: Checkpoint, path: Path | None, console: Cons
                 soft_wrap=True,
             )
         return checkpoint
-    if path.name == "none":
-        return replace(checkpoint, normalization=None)
     try:
         return replace(checkpoint, normalization=read_normalization(find_checkpoint(path, "--normalization")))
     except CheckpointError as error:

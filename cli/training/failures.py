@@ -50,7 +50,7 @@ def mistakes_are_sentences(env_id: str, folder: Path) -> Iterator[None]:
         raise UsageError(f"{env_id} cannot be trained with these settings: {reason(error)}") from error
 
 
-def closing(close: Callable[[], None]) -> Callable[..., None]:
+def closing(close: Callable[[], None], note: Callable[[str], None]) -> Callable[..., None]:
     """Close something at the end; what goes wrong then must not hide what went wrong before."""
 
     def leave(kind: type[BaseException] | None, *_: object) -> None:
@@ -58,9 +58,11 @@ def closing(close: Callable[[], None]) -> Callable[..., None]:
             with exits_are_errors():
                 close()
         except Exception as error:  # an env may raise anything while it is closed
+            if kind is None and isinstance(error, OSError):
+                what = f"the training is over, but not all of it could be written: {reason(error)}"
+                raise RunError(what) from error
             if kind is None:
-                what = "not all of it could be written" if isinstance(error, OSError) else "closing it failed"
-                raise RunError(f"the training is over, but {what}: {reason(error)}") from error
+                note(f"the training is over and saved, but the environment could not be closed: {reason(error)}")
 
     return leave
 

@@ -1,5 +1,6 @@
 """A film of what a training has learned: one episode of the best policy, without exploration."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ from stable_baselines3.common.vec_env import sync_envs_normalization
 
 from sb3_ddpg_custom.checkpoint import read_checkpoint
 from sb3_ddpg_custom.checkpoint.normalization import restore
+from sb3_ddpg_custom.cli.blame import exits_are_errors
 from sb3_ddpg_custom.cli.config.settings import Settings
 from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.environments.vectorised import evaluation_envs, normalizer
@@ -47,5 +49,6 @@ def film_best(model: "DDPG", checkpoint: Path, env_id: str, settings: Settings, 
             sync_envs_normalization(statistics, envs)
         play(model, envs, 1)
     finally:
-        envs.close()
+        with suppress(Exception), exits_are_errors():  # the film is written before the env is closed
+            envs.close()
     return next(folder.glob("trained-*.mp4"), None)

@@ -141,21 +141,21 @@ def run(plan: Plan, console: Console) -> TrainResult:
                 render=plan.render,
                 on_render_error=no_more_films,
             )
-            stack.push(closing(envs.close))
+            stack.push(closing(envs.close, progress.note))
             seeds = evaluation_seeds(0, plan.eval_episodes)
             side_by_side = min(plan.eval_episodes, 10)
             frozen = normalizer(settings, training=False)
             evaluation_env = evaluation_envs(
                 env_id, settings, seeds, n_envs=side_by_side, most_steps=plan.eval_max_steps, normalize=frozen
             )
-            stack.push(closing(evaluation_env.close))
+            stack.push(closing(evaluation_env.close, progress.note))
 
             model = build_model(settings, envs, seed=plan.seed, device=plan.device)
             if plan.start_from is not None:
                 _begin_with(model, plan.start_from)
             extra_callbacks = _extra_callbacks(plan)
             model.set_logger(configure(str(plan.folder), ["tensorboard"]))
-            stack.push(closing(model.logger.close))
+            stack.push(closing(model.logger.close, progress.note))
         unused.model = model
         evaluation = Evaluation(
             evaluation_env,

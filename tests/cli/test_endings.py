@@ -105,6 +105,16 @@ def test_a_pipe_without_a_reader_costs_nothing(tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "Pendulum-v1" / "1" / "final.zip").exists()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_a_report_that_cannot_be_printed_names_the_model(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        process = start([*LONG, "--steps=300"], tmp_path, stdout=full, stderr=subprocess.PIPE)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors.splitlines()[-1].startswith("ddpg: the training is over and the model is in ")
+    assert "final.zip" in errors.splitlines()[-1]
+
+
 @pytest.mark.usefixtures("no_signal_is_ignored")
 def test_the_command_to_go_on_has_every_option(
     ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

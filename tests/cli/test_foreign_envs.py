@@ -1,6 +1,8 @@
 """Environments of other people: odd renderers, old contracts, observations of every kind, failures of every kind."""
 
+import collections
 import csv
+import decimal
 import json
 import os
 import subprocess
@@ -183,6 +185,18 @@ def test_a_renderer_that_fails_on_the_way_ends_the_films_only(register: Register
             ["step() of Foreign answered an array of shape (1,) as reward", "one number", "LinearReward"],
         ),
         (
+            {"on_step": lambda env: (env.observation_space.sample(), -1.0, "False", False, {})},
+            ["step() of Foreign answered a value of type str as terminated", "True or False"],
+        ),
+        (
+            {"on_step": lambda env: (env.observation_space.sample(), -1.0, False, np.zeros(2, bool), {})},
+            ["step() of Foreign answered an array of shape (2,) as truncated", "True or False"],
+        ),
+        (
+            {"on_step": lambda env: (np.float32(0.5), 0.0, False, False, {})},
+            ["the observation has shape () in the env's step 1, but its space says (2,)"],
+        ),
+        (
             {"on_step": lambda env: (np.zeros(3, np.float32), 0.0, False, False, {})},
             ["the observation has shape (3,) in the env's step 1, but its space says (2,)"],
         ),
@@ -224,7 +238,7 @@ def test_a_constructor_that_fails_without_a_word(register: Register, train: Trai
     assert f"test_foreign_envs.py, line {made.__code__.co_firstlineno + 1})" in error
 
 
-@pytest.mark.parametrize("where", ["on_step", "on_reset", "on_close"])
+@pytest.mark.parametrize("where", ["on_step", "on_reset"])
 def test_an_environment_that_leaves_is_an_error(register: Register, train: Train, tmp_path: Path, where: str) -> None:
     """``sys.exit`` in an env used to end the command with the env's own code, without a word and a model."""
     calls = 0
@@ -232,7 +246,7 @@ def test_an_environment_that_leaves_is_an_error(register: Register, train: Train
     def leave(env: Foreign) -> Any:
         nonlocal calls
         calls += 1
-        if where == "on_close" or calls > 30:
+        if calls > 30:
             sys.exit(3)
         observation = env.observation_space.sample()
         return (observation, {}) if where == "on_reset" else (observation, -1.0, False, False, {})
@@ -242,6 +256,63 @@ def test_an_environment_that_leaves_is_an_error(register: Register, train: Train
     assert "sys.exit(3) was called (" in error
     assert "test_foreign_envs.py, line " in error
     assert list((tmp_path / "Foreign-v0" / "1").rglob("*.zip"))
+
+
+@pytest.mark.parametrize("error", [SystemExit(5), RuntimeError("stuck [/bold]")])
+def test_an_environment_that_fails_to_close_is_a_note(
+    register: Register, train: Train, tmp_path: Path, error: BaseException
+) -> None:
+    def close(env: Foreign) -> None:
+        raise error
+
+    register(on_close=close)
+    done = train()
+    assert "the training is over and saved, but the environment could not be closed: " in done.stderr
+    assert "final.zip" in done.stdout
+    assert (tmp_path / "Foreign-v0" / "1" / "videos" / "trained-000000.mp4").exists()
+
+
+class NoException(BaseException):
+    pass
+
+
+class NoTextError(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+@pytest.mark.parametrize("error", [GeneratorExit(), NoException("x"), NoTextError(), KeyboardInterrupt()])
+def test_whatever_an_environment_raises_the_model_is_saved(
+    register: Register, train: Train, error: BaseException
+) -> None:
+    def step(env: Foreign) -> Any:
+        if env.steps == 30:
+            raise error
+        return env.observation_space.sample(), -1.0, False, False, {}
+
+    register(on_step=step)
+    last = train("--video=none", code=1).stderr.splitlines()[-1]
+    assert last.startswith("ddpg: training stopped at step ")
+    assert type(error).__name__ in last
+    assert "the model as it was is in " in last
+
+
+Five = collections.namedtuple("Five", "observation reward terminated truncated info")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"on_step": lambda env: Five(env.observation_space.sample(), -1.0, False, False, {})},
+        {"on_reset": lambda env: [env.observation_space.sample(), {}]},
+        {"on_step": lambda env: (env.observation_space.sample(), decimal.Decimal("1.5"), False, False, {})},
+        {"on_step": lambda env: (env.observation_space.sample(), -1.0, np.array([False]), None, {})},
+        {"on_step": lambda env: (env.observation_space.sample(), -1.0, False, False, {"episode": 3})},
+    ],
+)
+def test_what_sb3_trains_trains(register: Register, train: Train, changes: dict[str, Any]) -> None:
+    register(**changes)
+    train("--video=none")
 
 
 def test_a_probe_may_fail_to_close(register: Register, train: Train, tmp_path: Path) -> None:
