@@ -1,7 +1,7 @@
 """Other people's environments: which of them SB3's DDPG trains on, and which `ddpg train` does.
 
 python benchmarks/environments.py
-python benchmarks/environments.py --packages highway-env --packages gym-anm --keep /tmp/environments
+python benchmarks/environments.py --packages highway-env --packages gym-anm --keep scratch
 
 Ends with exit code 1 where SB3 trains and `ddpg train` does not, with 2 where something could not be tried.
 

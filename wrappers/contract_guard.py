@@ -76,7 +76,7 @@ class ContractGuard(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
         answer: Any = self.env.step(action)
         if isinstance(answer, tuple) and len(answer) == 5 and isinstance(answer[4], MutableMapping):
             for name, ends in (("terminated", answer[2]), ("truncated", answer[3])):
-                if type(ends) is not bool and (isinstance(ends, str) or np.size(ends) != 1):
+                if type(ends) not in (bool, np.bool_) and (isinstance(ends, str) or np.size(ends) != 1):
                     raise ContractError(
                         f"step() of {self._name} answered {described(ends)} as {name}, but Gymnasium asks for True or "
                         "False; let it answer one of them"

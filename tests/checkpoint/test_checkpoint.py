@@ -221,6 +221,18 @@ def test_a_small_file_cannot_take_gigabytes(model: DDPG, tmp_path: Path) -> None
                 read_checkpoint(path)
 
 
+def test_tensors_that_repeat_one_number_are_refused(model: DDPG, tmp_path: Path) -> None:
+    """A zip of kilobytes with ``net_arch: [100000, 100000]`` used to take 40 GB before it was refused."""
+    save_checkpoint(model, tmp_path / "good.zip")
+    buffer = io.BytesIO()
+    th.save({"actor.mu.2.weight": th.zeros(1, 1).expand(100_000, 100_000)}, buffer)
+    with zipfile.ZipFile(tmp_path / "good.zip") as old, zipfile.ZipFile(tmp_path / "big.zip", "w") as new:
+        for name in old.namelist():
+            new.writestr(name, buffer.getvalue() if name == "policy.pth" else old.read(name))
+    with pytest.raises(CheckpointError, match=r"policy\.pth holds a tensor that claims more numbers than the file has"):
+        read_checkpoint(tmp_path / "big.zip")
+
+
 def test_weights_that_unpack_to_gigabytes_are_refused(model: DDPG, tmp_path: Path) -> None:
     save_checkpoint(model, tmp_path / "good.zip")
     inner = io.BytesIO()

@@ -344,6 +344,11 @@ def test_hostile_configs_in_a_checkpoint(refused: Callable[..., str], tiny_run: 
         "A-v0: {n_timesteps: 5}\nB-v0: {n_timesteps: 5}": "--env",
         "Gone-v0: {n_timesteps: 5}": "Gone-v0 is not registered",
         "\x00": "config.yml",
+        "Tiny-v0: {n_timesteps: 5, env_kwargs: text}": "env_kwargs is 'text'; expected a mapping",
+        "Tiny-v0: {n_timesteps: 5, env_kwargs: {max_episode_steps: -1}}": "expected for max_episode_steps",
+        "Tiny-v0: {n_timesteps: 5, env_wrapper: gymnasium.wrappers.no_class}": "has no class 'no_class'",
+        "Tiny-v0: {n_timesteps: 5, env_wrapper: gymnasium.wrappers.utils.RunningMeanStd}": "name a wrapper",
+        "Tiny-v0: {n_timesteps: 5, frame_stack: 1000000000}": "would take about 4.0 GB of memory",
     }.items():
         path = tmp_path / "odd.zip"
         with zipfile.ZipFile(path, "w") as archive:

@@ -18,6 +18,8 @@ import pytest
 import yaml
 from gymnasium import spaces
 
+from sb3_ddpg_custom.cli.config.settings import validate
+from sb3_ddpg_custom.cli.environments.monitors import monitored
 from sb3_ddpg_custom.wrappers import load_statistics
 
 Ddpg = Callable[..., subprocess.CompletedProcess[str]]
@@ -310,9 +312,10 @@ Five = collections.namedtuple("Five", "observation reward terminated truncated i
         {"on_step": lambda env: (env.observation_space.sample(), -1.0, False, False, {"episode": 3})},
     ],
 )
-def test_what_sb3_trains_trains(register: Register, train: Train, changes: dict[str, Any]) -> None:
+def test_what_sb3_trains_trains(register: Register, train: Train, tmp_path: Path, changes: dict[str, Any]) -> None:
     register(**changes)
     train("--video=none")
+    assert load_statistics(tmp_path / "Foreign-v0" / "1" / "rewards.npz")["lengths"].tolist() == [20] * 5
 
 
 def test_a_probe_may_fail_to_close(register: Register, train: Train, tmp_path: Path) -> None:
@@ -523,6 +526,26 @@ def test_a_new_monitor_file_has_a_header(register: Register, train: Train, tmp_p
     assert json.loads(comment.removeprefix("#"))["env_id"] == "Foreign-v0"
     assert header == "r,l,t"
     assert len(rows) == 5
+
+
+def test_an_old_monitor_file_goes_on_without_a_second_header(register: Register, tmp_path: Path) -> None:
+    register()
+    kwargs = {"monitor_kwargs": {"override_existing": False}}
+    for _ in range(2):
+        env = monitored(
+            gym.make("Foreign-v0"),
+            validate({"n_timesteps": 1, **kwargs}, "x"),
+            files=(tmp_path / "r.npz", tmp_path / "0"),
+        )
+        env.reset(seed=0)
+        for _ in range(20):
+            env.step(env.action_space.sample())
+        env.close()
+        (tmp_path / "r.npz").unlink()
+    comment, header, *rows = (tmp_path / "0.monitor.csv").read_text().splitlines()
+    assert comment.startswith("#")
+    assert header == "r,l,t"
+    assert [row.split(",")[1] for row in rows] == ["20", "20"]
 
 
 # ---- packages

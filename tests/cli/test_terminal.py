@@ -59,6 +59,25 @@ def test_returns_that_overflow_are_null_in_strict_json(
     assert "what is not finite is null" in done.stderr
 
 
+def test_a_long_evaluation_says_how_far_it_is_where_there_is_no_terminal(
+    ddpg: Ddpg, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``evaluate --episodes 100`` of a slow environment used to be silent for minutes."""
+    monkeypatch.setattr("sb3_ddpg_custom.cli.progress._SILENCE_SECONDS", 0.0)
+    lines = ddpg("evaluate", "--checkpoint", tiny_run, "--episodes", 3).stderr.splitlines()
+    assert lines[0] == "Tiny-v0: 0 of 3 episodes, 1 steps of each env"
+    assert lines[-1] == "Tiny-v0: 3 of 3 episodes, 20 steps of each env"
+
+
+def test_a_training_says_how_far_its_evaluation_is(
+    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sb3_ddpg_custom.cli.progress._SILENCE_SECONDS", 0.0)
+    printed = ddpg("train", "Tiny-v0", "--out", tmp_path, *small).stderr
+    assert "evaluating at step 50: 0 of 2 episodes\n" in printed
+    assert "step 7 of 100" in printed
+
+
 def test_brackets_in_names_and_paths_are_printed_as_they_are(
     ddpg: Ddpg, small: tuple[str, ...], odd: None, tmp_path: Path
 ) -> None:
