@@ -1,19 +1,24 @@
 """Paths of a command: absolute inside, for an environment may change the folder, and short on the screen."""
 
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
-@overload
-def absolute(path: Path) -> Path: ...
-@overload
-def absolute(path: None) -> None: ...
-def absolute(path: Path | None) -> Path | None:
-    """Tie a path to the folder that a command is started in.
+Request = TypeVar("Request", bound="DataclassInstance")
 
-    :param path: as the user wrote it; None stays None
+
+def tied_to_start(request: Request) -> Request:
+    """Take the current folder for the one that the command is started in, and make a request's paths absolute.
+
+    :param request: a dataclass, whose paths are as the user wrote them
     """
-    return None if path is None else _start() / path
+    _folder[:] = [Path.cwd()]
+    paths = {field.name: getattr(request, field.name) for field in fields(request)}
+    return replace(request, **{name: _start() / path for name, path in paths.items() if isinstance(path, Path)})
 
 
 def shown(path: Path) -> Path:
@@ -24,15 +29,8 @@ def shown(path: Path) -> Path:
     return path.relative_to(_start()) if path != _start() and path.is_relative_to(_start()) else path
 
 
-def remember_start() -> None:
-    """Take the current folder for the one that the command is started in."""
-    _folder[:] = [Path.cwd()]
-
-
 _folder: list[Path] = []
 
 
 def _start() -> Path:
-    if not _folder:
-        remember_start()
-    return _folder[0]
+    return _folder[0] if _folder else Path.cwd()

@@ -70,7 +70,7 @@ def evaluate_command(
         video=video,
         render=render,
         imports=tuple(imports or ()),
-        normalization=normalization,
+        normalization="none" if normalization == Path("none") else normalization,
         max_steps=max_steps,
     )
     console = screen(stderr=True)

@@ -36,19 +36,19 @@ def check_observation_memory(settings: Settings, observed: spaces.Space[Any]) ->
         _refuse(f"frame_stack is {stack:,}: one observation", _bytes(observed) * stack)
 
 
-def check_training_memory(settings: Settings, observed: spaces.Space[Any], acts: spaces.Space[Any]) -> None:
+def check_training_memory(settings: Settings, observed: spaces.Space[Any], action_space: spaces.Space[Any]) -> None:
     """Refuse networks and batches that no memory holds; the replay buffer takes memory only as it fills.
 
     :param settings: with a policy
     :param observed: observation space of one env, before frames are stacked
-    :param acts: its action space
+    :param action_space: the env's
     :raises UsageError: a sentence that says how much it would be
     """
     windows = settings.batch_size * settings.n_steps * _BYTES_PER_WINDOW_STEP
     if settings.n_steps > 1 and windows > _MOST_FOR_WINDOWS:
         _refuse(f"n_steps is {settings.n_steps:,} with batch_size {settings.batch_size:,}: a batch", windows)
     most = _memory_bytes() // 2
-    actor, critic = _widths(settings, _features(settings, observed), spaces.flatdim(acts))
+    actor, critic = _widths(settings, _features(settings, observed), spaces.flatdim(action_space))
     n_critics = settings.policy_kwargs.get("n_critics", 1)
     n_critics = n_critics if isinstance(n_critics, int) else 1
     weights = sum(a * b for a, b in pairwise(actor)) + n_critics * sum(a * b for a, b in pairwise(critic))

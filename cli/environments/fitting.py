@@ -23,15 +23,15 @@ class Fitted:
     :param settings: with a policy, and a wrapper that flattens observations where one is needed
     :param remarks: a line for each thing that was chosen
     :param step_limit: of the env's episodes, as it declares it; None if it declares none
-    :param observed: its observation space, as its wrappers leave it
-    :param acts: its action space
+    :param observation_space: as its wrappers leave it
+    :param action_space: as its wrappers leave it
     """
 
     settings: Settings
     remarks: Sequence[str]
     step_limit: int | None
-    observed: spaces.Space[Any]
-    acts: spaces.Space[Any]
+    observation_space: spaces.Space[Any]
+    action_space: spaces.Space[Any]
 
 
 def fit_to_env(env_id: str, settings: Settings) -> Fitted:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from rich.console import Console
@@ -25,7 +25,7 @@ from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.environments.vectorised import evaluation_envs
 from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
 from sb3_ddpg_custom.cli.evaluation.episodes import Episodes, play
-from sb3_ddpg_custom.cli.paths import absolute, remember_start, shown
+from sb3_ddpg_custom.cli.paths import shown, tied_to_start
 from sb3_ddpg_custom.cli.progress import episode_progress, remark_on_cuts
 from sb3_ddpg_custom.cli.run_folder import find_checkpoint
 from sb3_ddpg_custom.wrappers import RenderError, prepare_headless_rendering
@@ -47,7 +47,8 @@ class EvaluateRequest:
     :param video: folder for videos of all episodes
     :param render: show the episodes in a window
     :param imports: modules that register envs, or that hold wrappers the checkpoint uses
-    :param normalization: file with the statistics of ``VecNormalize``, for a checkpoint that does not hold its own
+    :param normalization: file with the statistics of ``VecNormalize``, for a checkpoint that does not hold its own;
+        "none" evaluates on raw observations
     :param max_steps: an episode is cut after so many steps; None: at the env's own limit, else where the training's
         evaluations were, else after 10,000
     """
@@ -59,7 +60,7 @@ class EvaluateRequest:
     video: Path | None = None
     render: bool = False
     imports: tuple[str, ...] = ()
-    normalization: Path | None = None
+    normalization: Path | Literal["none"] | None = None
     max_steps: int | None = None
 
 
@@ -105,25 +106,13 @@ def evaluate(request: EvaluateRequest, console: Console) -> EvaluateResult:
     :raises UsageError: if the checkpoint or the env does not serve
     :raises RunError: if the env fails
     """
-    remember_start()
-    is_raw = request.normalization == Path("none")
-    request = replace(
-        request,
-        checkpoint=absolute(request.checkpoint),
-        video=absolute(request.video),
-        normalization=absolute(request.normalization),
-    )
+    request = tied_to_start(request)
     if not request.render:
         prepare_headless_rendering()  # some packages choose how to draw when they are imported
     import_modules(request.imports)
     path = find_checkpoint(request.checkpoint)
     try:
-        checkpoint = read_checkpoint(path)
-        checkpoint = (
-            replace(checkpoint, normalization=None)
-            if is_raw
-            else _with_normalization(checkpoint, request.normalization, console)
-        )
+        checkpoint = _with_normalization(read_checkpoint(path), request.normalization, console)
         env_id, settings, trained_bound = _environment(request, checkpoint)
         fitted = fit_to_env(env_id, settings)
         if request.video is not None or request.render:
@@ -190,7 +179,7 @@ def _play(request: EvaluateRequest, checkpoint: Checkpoint, envs: VecEnv, env_id
     return played
 
 
-def _with_normalization(checkpoint: Checkpoint, path: Path | None, console: Console) -> Checkpoint:
+def _with_normalization(checkpoint: Checkpoint, path: Path | Literal["none"] | None, console: Console) -> Checkpoint:
     """Give a checkpoint the statistics that the user names; without any it would be judged on raw observations."""
     if path is None:
         lacks = checkpoint.lacks_normalization
@@ -209,6 +198,8 @@ def _with_normalization(checkpoint: Checkpoint, path: Path | None, console: Cons
                 soft_wrap=True,
             )
         return checkpoint
+    if path == "none":
+        return replace(checkpoint, normalization=None)
     try:
         return replace(checkpoint, normalization=read_normalization(find_checkpoint(path, "--normalization")))
     except CheckpointError as error:

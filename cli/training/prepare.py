@@ -16,7 +16,7 @@ from sb3_ddpg_custom.cli.environments.fitting import fit_to_env
 from sb3_ddpg_custom.cli.environments.registry import import_modules, registered_ids
 from sb3_ddpg_custom.cli.environments.seeds import training_seed
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.paths import absolute, remember_start, shown
+from sb3_ddpg_custom.cli.paths import shown, tied_to_start
 from sb3_ddpg_custom.cli.run_folder import create_run_folder, find_checkpoint
 from sb3_ddpg_custom.cli.training.command_line import repeating
 from sb3_ddpg_custom.cli.training.leftovers import remove_leftovers
@@ -82,13 +82,7 @@ def train(request: TrainRequest, console: Console) -> TrainResult:
     :raises UsageError: if the request cannot be met; nothing has been written then
     :raises RunError: if the env or the training fails; the last good model is saved
     """
-    remember_start()
-    request = replace(
-        request,
-        out=absolute(request.out),
-        config=absolute(request.config),
-        start_from=absolute(request.start_from),
-    )
+    request = tied_to_start(request)
     if not request.render:
         prepare_headless_rendering()  # some packages choose how to draw when they are imported
     import_modules(request.imports)
@@ -105,7 +99,7 @@ def train(request: TrainRequest, console: Console) -> TrainResult:
     resolved = replace(resolved, settings=fitted.settings)
     for remark in fitted.remarks:
         console.print(remark, soft_wrap=True)
-    check_training_memory(fitted.settings, fitted.observed, fitted.acts)
+    check_training_memory(fitted.settings, fitted.observation_space, fitted.action_space)
     check_device(request.device)
     video = _choose_video(request, resolved, console)
     start_from = None if request.start_from is None else _read(request.start_from)
