@@ -1,197 +1,39 @@
 """The settings of a training run, and what makes them valid."""
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from sb3_ddpg_custom.cli.config.classes import canonical_names
-from sb3_ddpg_custom.cli.config.text import MAX_INTEGER, did_you_mean, integer, is_dotted_name, plain_kwargs, received
+from sb3_ddpg_custom.cli.config.kinds import (
+    POLICIES,
+    PRECISIONS,
+    UPDATES,
+    AboveZero,
+    AtLeastZero,
+    Classes,
+    Count,
+    Kwargs,
+    Name,
+    Positive,
+    Rate,
+    Scale,
+    expect,
+    read_env_kwargs,
+    read_monitor_kwargs,
+    read_normalize,
+    read_policy_kwargs,
+    read_string,
+    read_train_freq,
+    whole,
+)
+from sb3_ddpg_custom.cli.config.text import did_you_mean, integer, is_dotted_name, received
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.yaml_values import (
     NOISE_TYPES,
-    NoiseStd,
-    magnitude,
     noise_problem,
     number,
-    number_or_linear,
-    read_noise_std,
 )
-
-T = TypeVar("T")
-
-POLICIES = ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")
-UPDATES = ("auto", "compiled", "analytic", "autograd")
-PRECISIONS = ("float32", "bfloat16")
-# Beyond any use, and before memory ends.
-MAX_LAYER = 100_000
-
-
-@dataclass(frozen=True)
-class ClassSpec:
-    """A class to construct later, such as an environment wrapper.
-
-    :param name: ``"module.Class"``, see :func:`import_class`
-    :param kwargs: its keyword arguments
-    """
-
-    name: str
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
-
-
-def _expect(expected: str, convert: Callable[[Any], T | None], accept: Callable[[T], bool]) -> BeforeValidator:
-    """Make a validator whose error message is what was expected."""
-
-    def validate(value: Any) -> T:
-        converted = convert(value)
-        if converted is None or not accept(converted):
-            raise ValueError(f"expected {expected}")
-        return converted
-
-    return BeforeValidator(validate)
-
-
-def _whole(low: int, high: int = MAX_INTEGER) -> BeforeValidator:
-    """Make a validator for whole numbers between two bounds, whose error names the one that is crossed."""
-
-    def validate(value: Any) -> int:
-        converted = integer(value)
-        beyond = isinstance(value, int) and not isinstance(value, bool) and value > high
-        if beyond or (converted or number(value) or 0) > high:
-            raise ValueError(f"expected a whole number of at most {high:,}")
-        if converted is None or converted < low:
-            raise ValueError(f"expected a whole number of at least {low}")
-        return converted
-
-    return BeforeValidator(validate)
-
-
-def _string(value: Any) -> str | None:
-    return value.strip() if isinstance(value, str) else None
-
-
-def _train_freq(value: Any) -> int | tuple[int, str] | None:
-    if isinstance(value, list | tuple):
-        every = integer(value[0]) if len(value) == 2 and value[1] in ("step", "episode") else None
-        return None if every is None else (every, value[1])
-    return integer(value)
-
-
-_NORMALIZE_SWITCHES = ("norm_obs", "norm_reward", "training")
-_NORMALIZE_NUMBERS = ("clip_obs", "clip_reward", "gamma", "epsilon")
-
-
-def _positive_number(key: str, value: Any) -> float:
-    converted = number(value)
-    if converted is None or not 0 < converted <= (1 if key == "gamma" else math.inf):
-        raise ValueError(f"expected for {key} a number above 0" + (" and at most 1" if key == "gamma" else ""))
-    return converted
-
-
-def _normalize(value: Any) -> dict[str, Any] | Literal[False]:
-    if value is None or value is False:
-        return False
-    kwargs = {} if value is True else plain_kwargs(value)
-    known = (*_NORMALIZE_SWITCHES, *_NORMALIZE_NUMBERS, "norm_obs_keys")
-    for key, setting in kwargs.items():
-        if key not in known:
-            raise ValueError(f"{key!r} is no argument of VecNormalize{did_you_mean(key, known)}")
-        if key in _NORMALIZE_SWITCHES and not isinstance(setting, bool):
-            raise ValueError(f"expected for {key} true or false")
-        if key in _NORMALIZE_NUMBERS:
-            kwargs[key] = _positive_number(key, setting)
-    names = kwargs.get("norm_obs_keys")
-    if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-        raise ValueError("expected for norm_obs_keys a list of names of the observation's parts")
-    # Never an empty mapping: "if settings.normalize" must mean what it says.
-    return kwargs or {"norm_obs": True, "norm_reward": True}
-
-
-def _class_specs(value: Any) -> tuple[ClassSpec, ...]:
-    items = value if isinstance(value, list | tuple) else [] if value is None else [value]
-    specs = []
-    for item in items:
-        if isinstance(item, ClassSpec):
-            item = {item.name: item.kwargs}
-        name, kwargs = next(iter(item.items())) if isinstance(item, Mapping) and len(item) == 1 else (item, {})
-        if not is_dotted_name(name) or "." not in name:
-            raise ValueError("expected 'module.Class', {'module.Class': {argument: value}} or a list of those")
-        specs.append(ClassSpec(name, plain_kwargs(kwargs)))
-    return tuple(specs)
-
-
-def _env_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
-    if "render_mode" in kwargs:
-        raise ValueError("leave out render_mode; --render shows a window, and --video films")
-    limit = kwargs.get("max_episode_steps")
-    if limit is not None:
-        whole = integer(limit)
-        if whole is None or whole < 1:
-            raise ValueError(
-                "expected for max_episode_steps a whole number of at least 1; leave it out for the env's own"
-            )
-        return {**kwargs, "max_episode_steps": whole}
-    return kwargs
-
-
-def _monitor_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
-    known = ("allow_early_resets", "info_keywords", "override_existing")
-    for key, value in kwargs.items():
-        if key == "reset_keywords":
-            raise ValueError("leave out reset_keywords; no training gives arguments to an environment's reset")
-        if key not in known:
-            raise ValueError(f"{key!r} is none of {', '.join(known)}{did_you_mean(key, known)}")
-        if key != "info_keywords" and not isinstance(value, bool):
-            raise ValueError(f"expected for {key} true or false")
-    if "info_keywords" not in kwargs:
-        return kwargs
-    words = kwargs["info_keywords"]
-    words = [words] if isinstance(words, str) else words or []
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise ValueError("expected for info_keywords a list of names, such as [is_success]")
-    return {**kwargs, "info_keywords": words}
-
-
-def _policy_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
-    net_arch = kwargs.get("net_arch")
-    if net_arch is not None:
-        networks = net_arch if isinstance(net_arch, Mapping) else {"pi": net_arch, "qf": net_arch}
-        if networks.keys() != {"pi", "qf"}:
-            raise ValueError("expected for net_arch a list of widths, or {pi: widths, qf: widths}")
-        for widths in networks.values():
-            fit = isinstance(widths, list | tuple) and all(type(n) is int and 1 <= n <= MAX_LAYER for n in widths)
-            if not fit:
-                raise ValueError(
-                    f"expected for net_arch widths of layers, whole numbers from 1 to {MAX_LAYER:,}, such as [64, 64]"
-                )
-    return canonical_names(kwargs)
-
-
-_Positive = Annotated[int, _whole(1)]
-_Count = Annotated[int, _whole(0)]
-_AboveZero = Annotated[float, _expect("a number above 0", number, lambda x: x > 0)]
-_AtLeastZero = Annotated[float, _expect("a number of at least 0", number, lambda x: x >= 0)]
-_Rate = Annotated[
-    float | str,
-    _expect(
-        "a number above 0 and at most 10, or such as 'lin_7e-4'",
-        number_or_linear,
-        lambda value: 0 < magnitude(value) <= 10,
-    ),
-]
-_Scale = Annotated[
-    NoiseStd,
-    _expect(
-        "a number of at least 0, or such as 'lin_0.2', or such as [0.05, 0.4] for a range of numbers over the envs",
-        read_noise_std,
-        lambda _: True,
-    ),
-]
-_Name = Annotated[str, _expect("a name", _string, bool)]
-_Kwargs = Annotated[dict[str, Any], BeforeValidator(plain_kwargs)]
-_Classes = Annotated[tuple[ClassSpec, ...], BeforeValidator(_class_specs)]
 
 
 class Settings(BaseModel):
@@ -237,64 +79,65 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    n_timesteps: _Positive
+    n_timesteps: Positive
     policy: (
         Annotated[
             str,
-            _expect(
+            expect(
                 f"{', '.join(POLICIES)} or 'module.Class'",
-                _string,
+                read_string,
                 lambda name: name in POLICIES or ("." in name and is_dotted_name(name)),
             ),
         ]
         | None
     ) = None
-    n_envs: Annotated[int, _whole(1, 10_000)] = 1
-    normalize: Annotated[dict[str, Any] | Literal[False], BeforeValidator(_normalize)] = False
-    env_wrapper: _Classes = ()
-    vec_env_wrapper: _Classes = ()
-    env_kwargs: Annotated[_Kwargs, AfterValidator(_env_kwargs)] = Field(default_factory=dict)
-    frame_stack: _Positive | None = None
-    callback: _Classes = ()
-    monitor_kwargs: Annotated[_Kwargs, AfterValidator(_monitor_kwargs)] = Field(default_factory=dict)
+    n_envs: Annotated[int, whole(1, 10_000)] = 1
+    normalize: Annotated[dict[str, Any] | Literal[False], BeforeValidator(read_normalize)] = False
+    env_wrapper: Classes = ()
+    vec_env_wrapper: Classes = ()
+    env_kwargs: Annotated[Kwargs, AfterValidator(read_env_kwargs)] = Field(default_factory=dict)
+    frame_stack: Positive | None = None
+    callback: Classes = ()
+    monitor_kwargs: Annotated[Kwargs, AfterValidator(read_monitor_kwargs)] = Field(default_factory=dict)
     noise_type: (
-        Annotated[str, _expect("null or one of " + ", ".join(NOISE_TYPES), _string, lambda s: s in NOISE_TYPES)] | None
+        Annotated[str, expect("null or one of " + ", ".join(NOISE_TYPES), read_string, lambda s: s in NOISE_TYPES)]
+        | None
     ) = None
-    noise_std: _Scale | None = None
-    learning_rate: _Rate = 1e-3
-    critic_learning_rate: _Rate | None = None
-    buffer_size: _Positive = 1_000_000
-    learning_starts: _Count = 100
-    batch_size: Annotated[int, _whole(1, 10_000_000)] = 256
-    tau: Annotated[float, _expect("a number above 0 and at most 1", number, lambda x: 0 < x <= 1)] = 0.005
-    gamma: Annotated[float, _expect("a number from 0 to 1", number, lambda x: 0 <= x <= 1)] = 0.99
+    noise_std: Scale | None = None
+    learning_rate: Rate = 1e-3
+    critic_learning_rate: Rate | None = None
+    buffer_size: Positive = 1_000_000
+    learning_starts: Count = 100
+    batch_size: Annotated[int, whole(1, 10_000_000)] = 256
+    tau: Annotated[float, expect("a number above 0 and at most 1", number, lambda x: 0 < x <= 1)] = 0.005
+    gamma: Annotated[float, expect("a number from 0 to 1", number, lambda x: 0 <= x <= 1)] = 0.99
     train_freq: Annotated[
         int | tuple[int, str],
-        _expect(
+        expect(
             "a whole number of at least 1, or such as [1, episode] or [4, step]",
-            _train_freq,
+            read_train_freq,
             lambda every: (every if isinstance(every, int) else every[0]) >= 1,
         ),
     ] = 1
     gradient_steps: Annotated[
         int,
-        _expect("a whole number of at least 1, or -1 for one per collected step", integer, lambda n: n >= 1 or n == -1),
+        expect("a whole number of at least 1, or -1 for one per collected step", integer, lambda n: n >= 1 or n == -1),
     ] = 1
-    policy_kwargs: Annotated[_Kwargs, AfterValidator(_policy_kwargs)] = Field(default_factory=dict)
-    replay_buffer_class: _Name | None = None
-    replay_buffer_kwargs: _Kwargs = Field(default_factory=dict)
+    policy_kwargs: Annotated[Kwargs, AfterValidator(read_policy_kwargs)] = Field(default_factory=dict)
+    replay_buffer_class: Name | None = None
+    replay_buffer_kwargs: Kwargs = Field(default_factory=dict)
     optimize_memory_usage: Annotated[
-        bool, _expect("true or false", lambda value: value if isinstance(value, bool) else None, lambda _: True)
+        bool, expect("true or false", lambda value: value if isinstance(value, bool) else None, lambda _: True)
     ] = False
-    n_steps: _Positive = 1
-    max_grad_norm: _AboveZero | None = None
-    critic_weight_decay: _AtLeastZero | None = None
-    output_init: _AboveZero | None = None
-    update: Annotated[str, _expect("one of " + ", ".join(UPDATES), _string, lambda name: name in UPDATES)] = "auto"
-    precision: Annotated[str, _expect("one of " + ", ".join(PRECISIONS), _string, lambda name: name in PRECISIONS)] = (
-        "float32"
-    )
-    stats_window_size: _Positive = 100
+    n_steps: Positive = 1
+    max_grad_norm: AboveZero | None = None
+    critic_weight_decay: AtLeastZero | None = None
+    output_init: AboveZero | None = None
+    update: Annotated[str, expect("one of " + ", ".join(UPDATES), read_string, lambda name: name in UPDATES)] = "auto"
+    precision: Annotated[
+        str, expect("one of " + ", ".join(PRECISIONS), read_string, lambda name: name in PRECISIONS)
+    ] = "float32"
+    stats_window_size: Positive = 100
 
 
 def unknown_key(key: object) -> str:

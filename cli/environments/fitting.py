@@ -6,8 +6,9 @@ from typing import Any
 
 from gymnasium import spaces
 
+from sb3_ddpg_custom.cli.config.kinds import ClassSpec
 from sb3_ddpg_custom.cli.config.memory import check_observation_memory
-from sb3_ddpg_custom.cli.config.settings import ClassSpec, Settings
+from sb3_ddpg_custom.cli.config.settings import Settings
 from sb3_ddpg_custom.cli.environments.registry import closed_quietly, make_env
 from sb3_ddpg_custom.cli.environments.spaces import check_spaces, needs_flattening
 from sb3_ddpg_custom.cli.environments.wrapping import wrap

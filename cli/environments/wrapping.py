@@ -7,7 +7,7 @@ import gymnasium as gym
 
 from sb3_ddpg_custom.cli.blame import reason
 from sb3_ddpg_custom.cli.config.classes import import_class
-from sb3_ddpg_custom.cli.config.settings import ClassSpec
+from sb3_ddpg_custom.cli.config.kinds import ClassSpec
 from sb3_ddpg_custom.cli.errors import UsageError
 
 

@@ -11,8 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sb3_ddpg_custom.cli.config.classes import build_policy_kwargs, build_replay_buffer_class, import_class
+from sb3_ddpg_custom.cli.config.kinds import ClassSpec
 from sb3_ddpg_custom.cli.config.resolve import Resolved, resolve, to_yaml
-from sb3_ddpg_custom.cli.config.settings import ClassSpec, Settings, validate
+from sb3_ddpg_custom.cli.config.settings import Settings, validate
 from sb3_ddpg_custom.cli.config.text import parse_kwargs, parse_yaml
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.training.noise import build_action_noise, build_parameter_noise, build_schedule
