@@ -13,6 +13,7 @@ from unittest import mock
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from sb3_ddpg_custom.cli.app import main
 
@@ -136,3 +137,69 @@ def pendulum_run(
 def identity_env() -> IdentityEnv:
     """The smallest thing to learn: answer what was asked."""
     return IdentityEnv()
+
+
+class Foreign(gym.Env[Any, Any]):
+    """A small env of which a test changes one thing.
+
+    :param changes: attributes, and functions that get the env and what the method gets
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012 (Gymnasium's declaration)
+    observation_space: spaces.Space[Any] = spaces.Box(-1, 1, (2,), np.float32)
+    action_space = spaces.Box(-1, 1, (1,), np.float32)
+
+    def __init__(self, render_mode: str | None = None, **changes: Any) -> None:
+        self.render_mode = render_mode
+        self.changes = changes
+        self.steps = 0
+        for name in ("observation_space", "metadata"):
+            if name in changes:
+                setattr(self, name, changes[name])
+        self._change("made")
+
+    def _change(self, name: str, default: Any = None) -> Any:
+        return self.changes[name](self) if name in self.changes else default
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.observation_space.seed(seed)
+        return self._change("on_reset", (self.observation_space.sample(), {}))
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        return self._change("on_step", (self.observation_space.sample(), -1.0, False, False, {}))
+
+    def render(self) -> Any:
+        return self._change("on_render", np.zeros((16, 16, 3), np.uint8))
+
+    def close(self) -> None:
+        self._change("on_close")
+
+
+@pytest.fixture
+def register(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Register ``Foreign-v0`` with changes, for one test."""
+
+    def call(max_episode_steps: int | None = 20, **changes: Any) -> None:
+        spec = gym.envs.registration.EnvSpec(
+            "Foreign-v0",
+            entry_point=lambda **kwargs: Foreign(**changes, **kwargs),
+            max_episode_steps=max_episode_steps,
+            disable_env_checker=True,
+        )
+        monkeypatch.setitem(gym.registry, "Foreign-v0", spec)
+
+    return call
+
+
+@pytest.fixture
+def train(
+    ddpg: Callable[..., subprocess.CompletedProcess[str]], small: tuple[str, ...], tmp_path: Path
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Train on ``Foreign-v0``; the run folder is ``tmp_path/Foreign-v0/1``."""
+
+    def call(*options: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+        return ddpg("train", "Foreign-v0", "--out", tmp_path, *small, *options, code=code)
+
+    return call
