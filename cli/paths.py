@@ -8,6 +8,15 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
+def shown_in(text: object, path: Path) -> str:
+    """Shorten a path inside of a sentence.
+
+    :param text: a sentence, or an error
+    :param path: absolute
+    """
+    return str(text).replace(str(path), str(shown(path)))
+
+
 Request = TypeVar("Request", bound="DataclassInstance")
 
 

@@ -53,12 +53,12 @@ def check_training_memory(settings: Settings, observed: spaces.Space[Any], actio
     n_critics = n_critics if isinstance(n_critics, int) else 1
     weights = sum(a * b for a, b in pairwise(actor)) + n_critics * sum(a * b for a, b in pairwise(critic))
     networks = weights * _FLOAT * _COPIES_OF_WEIGHTS
+    many = f"policy_kwargs.n_critics is {n_critics:,}" if n_critics > 2 else None
     if networks > most:
-        named = f"n_critics is {n_critics:,}" if n_critics > 2 else f"net_arch is {actor[1:-1]}"
-        _refuse(f"policy_kwargs.{named}: the networks", networks)
+        _refuse(f"{many or f'policy_kwargs.net_arch is {actor[1:-1]}'}: the networks", networks)
     batch = settings.batch_size * (sum(actor) + n_critics * sum(critic)) * _FLOAT * _COPIES_OF_ACTIVATIONS
     if batch > most:
-        _refuse(f"batch_size is {settings.batch_size:,}: an update", batch)
+        _refuse(f"{many or f'batch_size is {settings.batch_size:,}'}: an update", batch)
 
 
 def _refuse(what: str, size: int) -> None:

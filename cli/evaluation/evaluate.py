@@ -25,7 +25,7 @@ from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.environments.vectorised import evaluation_envs
 from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
 from sb3_ddpg_custom.cli.evaluation.episodes import Episodes, play
-from sb3_ddpg_custom.cli.paths import shown, tied_to_start
+from sb3_ddpg_custom.cli.paths import shown, shown_in, tied_to_start
 from sb3_ddpg_custom.cli.progress import episode_progress, remark_on_cuts
 from sb3_ddpg_custom.cli.run_folder import find_checkpoint
 from sb3_ddpg_custom.wrappers import RenderError, prepare_headless_rendering
@@ -131,7 +131,7 @@ def evaluate(request: EvaluateRequest, console: Console) -> EvaluateResult:
                 normalize=None if checkpoint.normalization is None else partial(_normalize, checkpoint),
             )
     except CheckpointError as error:
-        raise UsageError(f"--checkpoint: {error}") from error
+        raise UsageError(f"--checkpoint: {shown_in(error, path)}") from error
     except OSError as error:
         if request.video is None:
             raise
@@ -166,7 +166,7 @@ def _play(request: EvaluateRequest, checkpoint: Checkpoint, envs: VecEnv, env_id
             finally:
                 envs.close()
     except CheckpointError as error:
-        raise UsageError(f"--checkpoint: {error}") from error
+        raise UsageError(f"--checkpoint: {shown_in(error, checkpoint.path)}") from error
     except RenderError as error:
         cause = error.__cause__ or error
         why = one_line(f"{type(cause).__name__}: {cause}")
@@ -203,7 +203,7 @@ def _with_normalization(checkpoint: Checkpoint, path: Path | Literal["none"] | N
     try:
         return replace(checkpoint, normalization=read_normalization(find_checkpoint(path, "--normalization")))
     except CheckpointError as error:
-        raise UsageError(f"--normalization: {error}") from error
+        raise UsageError(f"--normalization: {shown_in(error, path)}") from error
 
 
 def _statistics_beside(path: Path) -> Path | None:

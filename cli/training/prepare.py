@@ -16,7 +16,7 @@ from sb3_ddpg_custom.cli.environments.fitting import fit_to_env
 from sb3_ddpg_custom.cli.environments.registry import import_modules, registered_ids
 from sb3_ddpg_custom.cli.environments.seeds import training_seed
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.paths import shown, tied_to_start
+from sb3_ddpg_custom.cli.paths import shown, shown_in, tied_to_start
 from sb3_ddpg_custom.cli.run_folder import create_run_folder, find_checkpoint
 from sb3_ddpg_custom.cli.training.command_line import repeating
 from sb3_ddpg_custom.cli.training.leftovers import remove_leftovers
@@ -180,7 +180,7 @@ def _read(path: Path) -> Checkpoint:
     try:
         return read_checkpoint(find_checkpoint(path, "--from"))
     except CheckpointError as error:
-        raise UsageError(f"--from: {error}") from error
+        raise UsageError(f"--from: {shown_in(error, path)}") from error
 
 
 def _facts(

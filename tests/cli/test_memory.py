@@ -42,6 +42,11 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
             {"policy_kwargs": {"net_arch": [100_000, 100_000]}},
             r"policy_kwargs.net_arch is \[100000, 100000\]: the networks would take about 400.0 GB of memory",
         ),
+        # 256 rows of 3 + 64 + 64 + 1 units of the actor, and of 4 + 64 + 64 + 1 of each critic, 4 copies of 4 bytes
+        (
+            {"policy_kwargs": {"n_critics": 50_000, "net_arch": [64, 64]}},
+            "policy_kwargs.n_critics is 50,000: an update would take about 27.2 GB of memory",
+        ),
         ({"batch_size": 10**6}, "batch_size is 1,000,000: an update would take about 22.5 GB of memory"),
     ],
 )
