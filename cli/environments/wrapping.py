@@ -5,7 +5,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from sb3_ddpg_custom.cli.blame import reason
+from sb3_ddpg_custom.cli.blame import exits_are_errors, reason
 from sb3_ddpg_custom.cli.config.classes import import_class
 from sb3_ddpg_custom.cli.config.kinds import ClassSpec
 from sb3_ddpg_custom.cli.errors import UsageError
@@ -22,7 +22,8 @@ def wrap(env: Any, specs: Sequence[ClassSpec], key: str) -> Any:
     for spec in specs:
         wrapper = import_class(spec.name, key)
         try:
-            wrapped = wrapper(env, **spec.kwargs)
+            with exits_are_errors():
+                wrapped = wrapper(env, **spec.kwargs)
         except Exception as error:  # a wrapper may raise anything
             raise UsageError(f"{key} {spec.name} cannot be put around the environment: {reason(error)}") from error
         if not isinstance(wrapped, _kind(env)):

@@ -119,17 +119,16 @@ def evaluate(request: EvaluateRequest, console: Console) -> EvaluateResult:
             problem = can_render(env_id, fitted.settings, "human" if request.render else "rgb_array")
             if problem is not None:
                 raise UsageError(f"{'--render' if request.render else '--video'}: {problem}; leave it out")
-        with exits_are_errors():
-            envs = evaluation_envs(
-                env_id,
-                fitted.settings,
-                evaluation_seeds(request.seed, request.episodes),
-                n_envs=1 if request.video or request.render else min(request.episodes, 16),
-                most_steps=request.max_steps or (trained_bound or _BOUND if fitted.step_limit is None else None),
-                video=request.video,
-                render=request.render,
-                normalize=None if checkpoint.normalization is None else partial(_normalize, checkpoint),
-            )
+        envs = evaluation_envs(
+            env_id,
+            fitted.settings,
+            evaluation_seeds(request.seed, request.episodes),
+            n_envs=1 if request.video or request.render else min(request.episodes, 16),
+            most_steps=request.max_steps or (trained_bound or _BOUND if fitted.step_limit is None else None),
+            video=request.video,
+            render=request.render,
+            normalize=None if checkpoint.normalization is None else partial(_normalize, checkpoint),
+        )
     except CheckpointError as error:
         raise UsageError(f"--checkpoint: {shown_in(error, path)}") from error
     except OSError as error:
@@ -164,7 +163,7 @@ def _play(request: EvaluateRequest, checkpoint: Checkpoint, envs: VecEnv, env_id
                     played = play(policy, envs, request.episodes, on_step=on_step)
                 remark = remark_on_cuts(envs, "--max-steps")
             finally:
-                envs.close()
+                _close(envs, console)
     except CheckpointError as error:
         raise UsageError(f"--checkpoint: {shown_in(error, checkpoint.path)}") from error
     except RenderError as error:
@@ -177,6 +176,17 @@ def _play(request: EvaluateRequest, checkpoint: Checkpoint, envs: VecEnv, env_id
     if remark:
         console.print(remark, soft_wrap=True)
     return played
+
+
+def _close(envs: VecEnv, console: Console) -> None:
+    """Close the envs: what cannot be closed has played all the same, but a film that cannot be written is missed."""
+    try:
+        with exits_are_errors():
+            envs.close()
+    except OSError:
+        raise
+    except Exception as error:  # an env may raise anything
+        console.print(f"the environment could not be closed: {reason(error)}", soft_wrap=True)
 
 
 def _with_normalization(checkpoint: Checkpoint, path: Path | Literal["none"] | None, console: Console) -> Checkpoint:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -188,7 +189,7 @@ def test_an_environment_that_leaves_is_an_error(register: Register, train: Train
 
 @pytest.mark.parametrize("error", [SystemExit(5), RuntimeError("stuck [/bold]")])
 def test_an_environment_that_fails_to_close_is_a_note(
-    register: Register, train: Train, tmp_path: Path, error: BaseException
+    ddpg: Ddpg, register: Register, train: Train, tmp_path: Path, error: BaseException
 ) -> None:
     def close(env: Any) -> None:
         raise error
@@ -198,6 +199,23 @@ def test_an_environment_that_fails_to_close_is_a_note(
     assert "the training is over and saved, but the environment could not be closed: " in done.stderr
     assert "final.zip" in done.stdout
     assert (tmp_path / "Foreign-v0" / "1" / "videos" / "trained-000000.mp4").exists()
+    played = ddpg("evaluate", "--checkpoint", tmp_path / "Foreign-v0" / "1", "--episodes", 2)
+    assert "mean return" in played.stdout
+    assert "the environment could not be closed: " in played.stderr
+
+
+class Leaves(gym.Wrapper[Any, Any, Any, Any]):
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        sys.exit(4)
+
+
+def test_a_wrapper_that_leaves_is_a_sentence(register: Register, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wrapper_that_leaves", sys.modules[Leaves.__module__])
+    register()
+    error = train("--set=env_wrapper=wrapper_that_leaves.Leaves", code=2).stderr
+    assert (
+        "env_wrapper wrapper_that_leaves.Leaves cannot be put around the environment: sys.exit(4) was called" in error
+    )
 
 
 class NoException(BaseException):
