@@ -21,8 +21,10 @@ def main(
     out: Annotated[Path | None, typer.Option(help="Keep the runs in this folder.")] = None,
 ) -> None:
     """Train an alias with several seeds and print how each ends."""
-    from sb3_ddpg_custom.cli.evaluation.evaluate import EvaluateRequest, bootstrap_interval, evaluate
-    from sb3_ddpg_custom.cli.training.prepare import TrainRequest, train
+    from sb3_ddpg_custom.cli.evaluation.evaluate import bootstrap_interval, evaluate
+    from sb3_ddpg_custom.cli.evaluation.request import EvaluateRequest
+    from sb3_ddpg_custom.cli.training.prepare import train
+    from sb3_ddpg_custom.cli.training.request import TrainRequest
 
     console = Console(highlight=False)
     silent = Console(quiet=True)

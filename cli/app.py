@@ -19,7 +19,7 @@ from sb3_ddpg_custom.cli.commands.list_aliases import list_command
 from sb3_ddpg_custom.cli.commands.show_config import config_command
 from sb3_ddpg_custom.cli.commands.train import train_command
 from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
-from sb3_ddpg_custom.cli.options import DEBUG_VARIABLE
+from sb3_ddpg_custom.cli.shared_options import DEBUG_VARIABLE
 from sb3_ddpg_custom.cli.signals import InterruptedBySignal, ending_signals_raise
 
 app = typer.Typer(

@@ -1,4 +1,8 @@
-"""The two failures a command reports in one sentence."""
+"""The two failures a command reports in one sentence, and what such sentences are made of."""
+
+import difflib
+import reprlib
+from collections.abc import Iterable
 
 
 class UsageError(Exception):
@@ -22,3 +26,37 @@ def one_line(error: object) -> str:
     except Exception:  # somebody's __str__
         return ""
     return " ".join(text.split())[:300].rstrip(".")
+
+
+def did_you_mean(word: object, choices: Iterable[str]) -> str:
+    """Suggest a correction.
+
+    :param word: what was received
+    :param choices: what would have been right
+    :return: ``"; did you mean '...'?"``, or nothing where no choice is close
+    """
+    by_lower = {choice.lower(): choice for choice in choices}
+    close = difflib.get_close_matches(str(word)[:100].lower(), by_lower, n=1)
+    return f"; did you mean '{by_lower[close[0]]}'?" if close else ""
+
+
+class _Shorten(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        repr(x)  # 3.13.6 and later describe an integer too large to write out, by its address; earlier ones raise
+        return super().repr_int(x, level)
+
+
+def received(value: object) -> str:
+    """Show a value in an error message.
+
+    :param value: anything
+    :return: its representation, on one line and shortened
+    """
+    shorten = _Shorten()
+    shorten.maxlevel = 2
+    shorten.maxstring = shorten.maxother = 60
+    try:
+        text = shorten.repr(value)
+    except ValueError:  # Python refuses to write out an integer of thousands of digits
+        return "too large a number"
+    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -1,11 +1,7 @@
 """Deep deterministic policy gradient as an SB3 algorithm."""
 
-import io
-import pickle
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from copy import copy
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -16,36 +12,25 @@ from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.noise import ActionNoise
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule
 from stable_baselines3.common.utils import FloatSchedule, update_learning_rate
-from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 from stable_baselines3.td3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
 
-from sb3_ddpg_custom.acting.action_noise import fit_to_envs, report_progress
-from sb3_ddpg_custom.acting.noise_of_all_envs import at_once
+from sb3_ddpg_custom.acting.exploring import ExploringAlgorithm
 from sb3_ddpg_custom.acting.numpy_actor import NumpyActor
-from sb3_ddpg_custom.acting.parameter_noise import ParameterNoise, PerturbedActor
+from sb3_ddpg_custom.acting.parameter_noise import ParameterNoise
 from sb3_ddpg_custom.acting.rollout_callbacks import may_act_on_rollout_start
-from sb3_ddpg_custom.action_spaces import as_type_of, is_whole, with_real_bounds
-from sb3_ddpg_custom.checkpoint.sb3_zip import LEFT_OUT, marked_for_us, trains_otherwise_in_sb3, without_mark
+from sb3_ddpg_custom.action_spaces import with_real_bounds
+from sb3_ddpg_custom.checkpoint.saving import SavingAlgorithm
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
+from sb3_ddpg_custom.option_names import Precision, UpdateName
+from sb3_ddpg_custom.overrides import has_own
 from sb3_ddpg_custom.policies import Adam, initialise_outputs
 from sb3_ddpg_custom.replay.buffer import ReplayBuffer
-from sb3_ddpg_custom.replay.files import kind_of, load_replay_buffer, opened, save_replay_buffer
-from sb3_ddpg_custom.replay.from_sb3 import from_sb3
 from sb3_ddpg_custom.replay.priorities import PrioritizedSamples
-from sb3_ddpg_custom.updates import (
-    AnalyticUpdate,
-    Batch,
-    FittingUpdate,
-    Precision,
-    Update,
-    UpdateName,
-    UpdateStatistics,
-)
+from sb3_ddpg_custom.temporarily import temporarily
+from sb3_ddpg_custom.updates import Batch, FittingUpdate, Update, UpdateStatistics
 
 _CURVES = [f"train/{name}" for name in UpdateStatistics._fields]
 # What older releases kept in each model, and is the policy's or a property now.
@@ -65,7 +50,7 @@ def _network_of_policy(name: str) -> Any:
     )
 
 
-class DDPG(OffPolicyAlgorithm):
+class DDPG(SavingAlgorithm, ExploringAlgorithm):
     """Deep deterministic policy gradient (Lillicrap et al. 2016, arXiv 1509.02971).
 
     Takes every argument of SB3's ``DDPG`` under the same name and with the same default; those behind the star are
@@ -193,13 +178,11 @@ class DDPG(OffPolicyAlgorithm):
         self.output_init = output_init
         self.update: UpdateName = update
         self.precision: Precision = precision
-        self.last_update: UpdateStatistics | None = None
-        self._is_saving = False
+        self.last_update = None
         self._curves: EpisodeCurves | None = None
         self._quick_actor: tuple[object, NumpyActor | None] = (None, None)
         self._fitted_at, self._attributes, self._is_learning, self._rollouts_start_alone = -1, 0, False, False
         self.parameter_noise = copy(parameter_noise)
-        self._perturbed_actor: PerturbedActor | None = None
         if _init_setup_model:
             self._setup_model()
 
@@ -216,15 +199,13 @@ class DDPG(OffPolicyAlgorithm):
             seen_by_sb3["n_steps"] = 1
         # SB3 would cut stored actions, which lie in [-1, 1], to whole numbers, and its bounds can overflow.
         seen_by_sb3["action_space"] = with_real_bounds(self.action_space)
-        with self._with(**seen_by_sb3):
+        with temporarily(self, **seen_by_sb3):
             super()._setup_model()
         if self.policy.optimizer_class is Adam:
             self.policy.optimizer_class = th.optim.Adam  # what policy.save() writes
         if self.output_init is not None:
             initialise_outputs(self.policy, self.output_init)
         self._updates = FittingUpdate(self.update, self.policy, self.precision, self.tau, self.max_grad_norm)
-        # Of its own: updates through autograd draw from torch's generator, as SB3's do, and those by hand do not.
-        self._noise_generator = th.Generator().manual_seed(th.initial_seed())
 
     @property
     def _update(self) -> Update:
@@ -234,9 +215,6 @@ class DDPG(OffPolicyAlgorithm):
     @_update.setter
     def _update(self, update: Update) -> None:
         self._updates.current = update
-
-    def _is_as_known(self, update: AnalyticUpdate) -> bool:
-        return update.policy is self.policy and update.flat.acts_as_known()
 
     @property
     def _was_just_fitted(self) -> bool:
@@ -254,10 +232,11 @@ class DDPG(OffPolicyAlgorithm):
     @property
     def _actor(self) -> NumpyActor | None:
         """The quick way to act on the actor as it is now, None where it has to be the policy's."""
-        update = self._update
-        if isinstance(update, AnalyticUpdate) and not (self._was_just_fitted or self._is_as_known(update)):
-            update = self._fit_update()
-        if not isinstance(update, AnalyticUpdate) or _has_own(self, "predict"):
+        update = self._updates.by_hand
+        if update is not None and not (self._was_just_fitted or update.acts_for(self.policy)):
+            self._fit_update()
+            update = self._updates.by_hand
+        if update is None or has_own(self, "predict"):
             return None
         flat, actor = self._quick_actor
         if flat is not update.flat:
@@ -292,15 +271,15 @@ class DDPG(OffPolicyAlgorithm):
             return
         update = self._fit_update()
         self._fitted_at = self.num_timesteps
-        by_hand = update if isinstance(update, AnalyticUpdate) else None
+        by_hand = self._updates.by_hand
         (self.policy if by_hand is None else by_hand.flat).set_training_mode(True)
         policy = self.policy
         optimizers = (policy.actor.optimizer, policy.critic.optimizer) if by_hand is None else by_hand.optimizers
         self._set_optimizer_options(*optimizers)
-        if _has_own(self, "_update_learning_rate") or (by_hand is not None and not by_hand.flat.spares_walks):
+        if has_own(self, "_update_learning_rate") or (by_hand is not None and not by_hand.flat.spares_walks):
             # A script's code ran since.
             update = self._fit_update()
-            by_hand = update if isinstance(update, AnalyticUpdate) else None
+            by_hand = self._updates.by_hand
         # Read anew each time, as gamma is: a callback may anneal them.
         update.tau, update.max_grad_norm = self.tau, self.max_grad_norm
         step = update if by_hand is None else by_hand.step
@@ -319,7 +298,7 @@ class DDPG(OffPolicyAlgorithm):
             buffer.anneal(self._current_progress_remaining)
             if self.n_steps > 1:
                 buffer.gamma = self.gamma  # which a script may have changed
-            if isinstance(self._update, AnalyticUpdate):  # which copies a batch before it takes the next one
+            if self._updates.by_hand is not None:  # which copies a batch before it takes the next one
                 return buffer.batches(count, batch_size, self._vec_normalize_env)
         return (buffer.sample(batch_size, env=self._vec_normalize_env) for _ in range(count))
 
@@ -365,32 +344,17 @@ class DDPG(OffPolicyAlgorithm):
         tb_log_name: str = "run",
         progress_bar: bool = False,
     ) -> tuple[int, BaseCallback]:
-        env = self.get_env()
-        if env is not None:
-            self.action_noise = fit_to_envs(self.action_noise, env.num_envs)
         saving = self.optimize_memory_usage and not isinstance(self.replay_buffer, ReplayBuffer)
         # SB3's memory saving buffer cannot tell where a new episode begins, so its last transition is made terminal.
-        with self._with(optimize_memory_usage=saving):
+        with temporarily(self, optimize_memory_usage=saving):
             prepared = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
         self._fit_update(anew=True)
         self._fitted_at, self._attributes = -1, len(self.__dict__)
         self._rollouts_start_alone = self._is_learning and not may_act_on_rollout_start(prepared[1])
-        self._perturbed_actor = None
-        if env is not None and self.parameter_noise is not None:
-            self._perturbed_actor = self._perturb(self.parameter_noise, env.num_envs)
+        env = self.get_env()
         if env is not None and (self._curves is None or self._curves.env is not env or reset_num_timesteps):
             self._curves = EpisodeCurves(env)
         return prepared
-
-    @contextmanager
-    def _with(self, **attributes: Any) -> Iterator[None]:
-        """Let SB3 see other attributes for a while."""
-        own = {name: getattr(self, name) for name in attributes}
-        self.__dict__.update(attributes)
-        try:
-            yield
-        finally:
-            self.__dict__.update(own)
 
     def learn(
         self: SelfDDPG,
@@ -411,21 +375,21 @@ class DDPG(OffPolicyAlgorithm):
         :param progress_bar: show SB3's progress bar
         :return: self
         """
-        self._is_learning = not any(_has_own(self, name) for name in _BETWEEN_LOOKS)
+        self._is_learning = not any(has_own(self, name) for name in _BETWEEN_LOOKS)
         try:
             return super().learn(
                 total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar
             )
         finally:
             self._is_learning = self._rollouts_start_alone = False
-            update = self._update
-            if isinstance(update, AnalyticUpdate):
+            update = self._updates.by_hand
+            if update is not None:
                 update.flat.complete_training_mode()
 
     def collect_rollouts(self, *args: Any, **kwargs: Any) -> RolloutReturn:
         """Collect transitions; see SB3's ``OffPolicyAlgorithm.collect_rollouts``."""
-        update = self._update
-        if isinstance(update, AnalyticUpdate) and update.policy is self.policy:
+        update = self._updates.by_hand
+        if update is not None and update.policy is self.policy:
             update.flat.spare_one_walk()
         return super().collect_rollouts(*args, **kwargs)
 
@@ -448,171 +412,11 @@ class DDPG(OffPolicyAlgorithm):
         replay_buffer.add(observations, new_obs.copy(), buffer_action, reward, dones, infos)
         self._last_obs = new_obs
 
-    def predict(
-        self,
-        observation: Any,
-        state: tuple[NDArray[Any], ...] | None = None,
-        episode_start: NDArray[Any] | None = None,
-        deterministic: bool = False,
-    ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
-        """Give the policy's actions; see SB3's ``BaseAlgorithm.predict``.
-
-        :param observation: one observation, or those of several envs
-        :param state: of recurrent policies, handed through
-        :param episode_start: of recurrent policies
-        :param deterministic: DDPG's policy is
-        :return: actions in the env's units, of its action space's type, and ``state``
-        """
-        actions, state = super().predict(observation, state, episode_start, deterministic)
-        return as_type_of(self.action_space, actions), state
-
-    def _sample_action(
-        self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        if action_noise is not None:
-            total = self._total_timesteps
-            progress_remaining = 1.0 - self.num_timesteps / total if total else 1.0
-            report_progress(action_noise, progress_remaining, self._episode_num)
-            action_noise = at_once(action_noise)
-        act = None
-        if self.num_timesteps >= learning_starts and self._last_obs is not None:
-            act = self._perturbed_actor or self._actor
-        if act is None:
-            action, scaled_action = super()._sample_action(learning_starts, action_noise, n_envs)
-        else:
-            if isinstance(act, PerturbedActor):
-                if act.policy is not self.policy:
-                    act = self._perturbed_actor = self._perturb(act.noise, n_envs)
-                self._adapt_parameter_noise(act)
-            scaled_action = act(self._last_obs)  # type: ignore[arg-type]  # there is one
-            if action_noise is not None:
-                # As clip() does, in half the time.
-                scaled_action = np.minimum(np.maximum(scaled_action + action_noise(), -1), 1)
-            action = self.policy.unscale_action(scaled_action)
-        if is_whole(self.action_space):
-            # What the env executes is what is stored.
-            action = as_type_of(self.action_space, action)
-            scaled_action = self.policy.scale_action(action)
-        return action, scaled_action
-
-    def _perturb(self, noise: ParameterNoise, n_envs: int) -> PerturbedActor:
-        predict = self.predict if _has_own(self, "predict") else None
-        return PerturbedActor(noise, self.policy, n_envs, generator=self._noise_generator, predict=predict)
-
-    def _adapt_parameter_noise(self, actor: PerturbedActor) -> None:
-        if actor.adaptation_is_due and self.last_update is not None:  # what has been trained on can be sampled
-            batch = self.replay_buffer.sample(self.batch_size, env=self._vec_normalize_env)  # type: ignore[union-attr]
-            self.logger.record("train/parameter_noise_distance", actor.adapt(batch.observations))
-            self.logger.record("train/parameter_noise_std", actor.noise.std)
-
     def _update_info_buffer(self, infos: list[dict[str, Any]], dones: NDArray[np.bool_] | None = None) -> None:
         super()._update_info_buffer(infos, dones)
-        if dones is not None and self._perturbed_actor is not None:
-            self._perturbed_actor.reset(np.flatnonzero(dones))
         # The rollout loop has counted neither these episodes nor their training yet, so their curves end here.
         if dones is not None and self._curves is not None and np.asarray(dones).any():
             self._curves.publish(dones, infos, self.logger, self._episode_num)
-
-    def save_replay_buffer(self, path: str | Path | io.BufferedIOBase) -> None:
-        """Write the replay buffer to a file that can be read without unpickling.
-
-        A file on the disk is replaced whole or not at all. A buffer of another class goes SB3's way, as a pickle.
-
-        :param path: file to write, ``.pkl`` is added where there is no suffix, folders are made; or a binary file
-        """
-        if isinstance(self.replay_buffer, ReplayBuffer):
-            save_replay_buffer(self.replay_buffer, path)
-        else:
-            super().save_replay_buffer(path)
-
-    def load_replay_buffer(self, path: str | Path | io.BufferedIOBase, truncate_last_traj: bool = True) -> None:
-        """Take over a replay buffer that ours or SB3's ``save_replay_buffer`` wrote.
-
-        The capacity is the file's. Batches are those that the saved buffer would have given. A pickle runs what its
-        author put into it: load pickles that you trust. SB3's plain, Dict and n-step buffers become ours; others, such
-        as ``HerReplayBuffer``, stay what they are.
-
-        :param path: file to read, with or without ``.pkl``, or a binary file object
-        :param truncate_last_traj: for ``HerReplayBuffer``, see SB3
-        :raises ValueError: if the file is damaged, or does not fit this model
-        """
-        own = self.replay_buffer
-        if own is None:
-            own = self.replay_buffer = self._make_replay_buffer()
-        kind = kind_of(path)
-        if kind == "ours":
-            if not isinstance(own, ReplayBuffer):
-                raise ValueError(
-                    f"{path} is a file of sb3_ddpg_custom.ReplayBuffer, but this model uses {type(own).__name__}: "
-                    "build the model without replay_buffer_class"
-                )
-            self.replay_buffer = load_replay_buffer(path, own)
-            self.replay_buffer.device = self.device
-            return
-        if kind == "unknown":
-            raise ValueError(f"{path} is no replay buffer: save_replay_buffer writes what can be loaded here")
-        try:
-            with opened(path) as file:
-                super().load_replay_buffer(file, truncate_last_traj)  # type: ignore[arg-type]  # a binary file
-            if isinstance(own, ReplayBuffer) and self.replay_buffer is not None:
-                self.replay_buffer = from_sb3(self.replay_buffer, own)
-        except BaseException as error:
-            self.replay_buffer = own
-            if isinstance(error, (pickle.UnpicklingError, EOFError)):
-                raise ValueError(f"{path} is no replay buffer, or only a part of one ({error})") from error
-            raise
-
-    def _make_replay_buffer(self) -> SB3ReplayBuffer:
-        """Build an empty replay buffer from the model's settings, as SB3 does with the model."""
-        kwargs = dict(self.replay_buffer_kwargs)
-        if issubclass(self.replay_buffer_class, HerReplayBuffer):  # type: ignore[arg-type]  # set with the model
-            kwargs["env"] = self.env
-        return self.replay_buffer_class(  # type: ignore[misc]
-            self.buffer_size,
-            self.observation_space,
-            with_real_bounds(self.action_space),
-            device=self.device,
-            n_envs=self.n_envs,
-            optimize_memory_usage=self.optimize_memory_usage,
-            **kwargs,
-        )
-
-    def save(
-        self,
-        path: str | Path | io.BufferedIOBase,
-        exclude: Iterable[str] | None = None,
-        include: Iterable[str] | None = None,
-    ) -> None:
-        """Write a zip; see SB3's ``BaseAlgorithm.save``.
-
-        SB3's own DDPG reads it too, unless an option is in use without which it would silently train on differently:
-        then it refuses the zip because of an "unexpected key in state_dict: needs_sb3_ddpg_custom".
-
-        :param path: file, ``.zip`` is added where there is no suffix; or a binary file
-        :param exclude: attributes to leave out besides SB3's choice
-        :param include: attributes to keep against SB3's choice
-        """
-        with self._with(_is_saving=True):
-            super().save(path, exclude=[*(exclude or ()), "_is_saving"], include=include)
-
-    def get_parameters(self) -> dict[str, dict[str, Any]]:
-        """Give the state dicts of the policy and its optimisers; see SB3's ``BaseAlgorithm.get_parameters``."""
-        parameters: dict[str, dict[str, Any]] = super().get_parameters()
-        return marked_for_us(parameters) if self._is_saving and trains_otherwise_in_sb3(self) else parameters
-
-    def set_parameters(
-        self, load_path_or_dict: Any, exact_match: bool = True, device: th.device | str = "auto"
-    ) -> None:
-        """Take over state dicts or those of a zip; see SB3's ``BaseAlgorithm.set_parameters``.
-
-        :param load_path_or_dict: what ``get_parameters`` gave, or a zip
-        :param exact_match: refuse anything missing or left over
-        :param device: where the tensors of a zip go
-        """
-        if not isinstance(load_path_or_dict, dict):
-            _, load_path_or_dict, _ = load_from_zip_file(load_path_or_dict, device=device, load_data=False)
-        known: Any = without_mark(load_path_or_dict)
-        super().set_parameters(known, exact_match, device)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy looks for itself.
@@ -629,18 +433,6 @@ class DDPG(OffPolicyAlgorithm):
             self._updates = FittingUpdate(way, self.policy, self.precision, self.tau, self.max_grad_norm)
             self._quick_actor = (None, None)
             self._noise_generator = th.Generator().manual_seed(th.initial_seed())
-
-    def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), *LEFT_OUT]
-
-    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
-        return ["policy", "actor.optimizer", "critic.optimizer"], []
-
-
-def _has_own(model: DDPG, name: str) -> bool:
-    """Say whether a model's class, or the model itself, overrides a method."""
-    kind = type(model)
-    return name in model.__dict__ or (kind is not DDPG and getattr(kind, name) is not getattr(DDPG, name))
 
 
 def _check_positive(*, or_zero: bool = False, **options: Any) -> None:

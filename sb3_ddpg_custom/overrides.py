@@ -96,6 +96,18 @@ def _replaced(base: type, harmless: Iterable[str]) -> str | None:
     return None
 
 
+def has_own(model: object, name: str) -> bool:
+    """Say whether an algorithm, or its class, has a method that neither SB3 nor this package wrote.
+
+    :param model: an SB3 algorithm
+    :param name: of a method that it has
+    """
+    if name in model.__dict__:
+        return True
+    owner = next(kind for kind in type(model).__mro__ if name in vars(kind))
+    return not owner.__module__.startswith(("sb3_ddpg_custom.", "stable_baselines3."))
+
+
 def overridden_for_updates(policy: object) -> str | None:
     """Name what of a policy an update by hand would not obey; None if nothing.
 

@@ -20,7 +20,7 @@ from stable_baselines3.td3.policies import Actor, TD3Policy
 
 from sb3_ddpg_custom import DDPG, ParameterNoise, ReplayBuffer
 from sb3_ddpg_custom.overrides import overridden, overridden_for_acting, overridden_for_updates
-from sb3_ddpg_custom.updates import AnalyticUpdate
+from sb3_ddpg_custom.updates import FlatUpdate
 
 WAYS = ["auto", "analytic", pytest.param("compiled", marks=pytest.mark.skipif(not find_spec("numba"), reason="Numba"))]
 SMALL: dict[str, Any] = {"learning_starts": 8, "batch_size": 8, "buffer_size": 60, "seed": 0, "device": "cpu"}
@@ -205,7 +205,7 @@ def test_a_subclass_that_overrides_nothing_of_this_stays_quick() -> None:
             return self.name
 
     m = DDPG(Mine, "Pendulum-v1", policy_kwargs={"net_arch": [8]}, **SMALL).learn(20)
-    assert isinstance(m._update, AnalyticUpdate)
+    assert isinstance(m._update, FlatUpdate)
     assert m._actor is not None
 
 
@@ -213,10 +213,10 @@ def test_a_method_of_a_class_that_is_replaced_is_obeyed(monkeypatch: pytest.Monk
     forward = Actor.forward
     monkeypatch.setattr(Actor, "forward", lambda self, obs: 0.1 * forward(self, obs))
     m = DDPG("MlpPolicy", "Pendulum-v1", policy_kwargs={"net_arch": [8]}, **SMALL).learn(20)
-    assert not isinstance(m._update, AnalyticUpdate)
+    assert not isinstance(m._update, FlatUpdate)
     monkeypatch.undo()
     m.learn(5, reset_num_timesteps=False)
-    assert isinstance(m._update, AnalyticUpdate)
+    assert isinstance(m._update, FlatUpdate)
 
 
 def test_overridden_names_what_it_found() -> None:

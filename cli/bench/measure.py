@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from sb3_ddpg_custom import __version__
 from sb3_ddpg_custom.cli.bench.cases import CASES, check_cases
 from sb3_ddpg_custom.cli.bench.figures import Figures
 from sb3_ddpg_custom.cli.bench.process import own_command
 from sb3_ddpg_custom.cli.bench.rounds import BASELINE, FLOOR, IN_BFLOAT16, NOT_COMPILED, compare
+from sb3_ddpg_custom.option_names import Precision
 from sb3_ddpg_custom.updates import why_no_numba
 
-Precision = Literal["float32", "bfloat16"]
 Watch = Callable[[str, str, int, int], None]
 
 

@@ -1,15 +1,22 @@
 """``ddpg bench``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
 from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
-from sb3_ddpg_custom.cli.options import Debug, path_option
+from sb3_ddpg_custom.cli.shared_options import Debug, path_option
+from sb3_ddpg_custom.option_names import Precision
 
 if TYPE_CHECKING:
     from sb3_ddpg_custom.cli.bench.measure import BenchResult
+
+
+def _precision(text: str) -> Precision:
+    if text in get_args(Precision):
+        return cast(Precision, text)
+    raise UsageError(f"--precision {text} is neither {' nor '.join(get_args(Precision))}")
 
 
 def bench_command(
@@ -26,7 +33,10 @@ def bench_command(
         typer.Option(help="Time of a contender's env steps in each round, and again of its updates."),
     ] = 1.0,
     precision: Annotated[
-        str, typer.Option(metavar="float32|bfloat16", help="bfloat16 measures our class and the floor in it too.")
+        Precision,
+        typer.Option(
+            parser=_precision, metavar="float32|bfloat16", help="bfloat16 measures our class and the floor in it too."
+        ),
     ] = "float32",
     json_file: Annotated[
         Path | None,
@@ -37,8 +47,6 @@ def bench_command(
     """Measure this DDPG's speed and memory beside Stable-Baselines3's, on this machine."""
     if not segment_seconds > 0:
         raise UsageError(f"--segment-seconds is {segment_seconds}; it must be above 0")
-    if precision not in ("float32", "bfloat16"):
-        raise UsageError(f"--precision {precision} is neither float32 nor bfloat16")
     if json_file is not None and json_file.is_dir():
         raise UsageError(f"--json {json_file} is a folder; name a file, or - to print")
 
@@ -66,7 +74,7 @@ def bench_command(
             threads=threads,
             rounds=rounds,
             segment_seconds=segment_seconds,
-            precision="bfloat16" if precision == "bfloat16" else "float32",
+            precision=precision,
             watch=progress,
         )
     if json_file == Path("-"):

@@ -5,13 +5,14 @@ import json
 import math
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sb3_ddpg_custom.cli.evaluation.request import EvaluateRequest
 from sb3_ddpg_custom.cli.imports import no_garbage_collection
-from sb3_ddpg_custom.cli.options import Debug, Import, path_option, refuse_without_display
+from sb3_ddpg_custom.cli.request import takes
+from sb3_ddpg_custom.cli.shared_options import Debug, refuse_without_display
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,60 +20,20 @@ if TYPE_CHECKING:
     from sb3_ddpg_custom.cli.evaluation.evaluate import EvaluateResult
 
 
+@takes(EvaluateRequest)
 def evaluate_command(
-    checkpoint: Annotated[
-        Path,
-        path_option(
-            "--checkpoint", help="A run folder, or a .zip of this package or of Stable-Baselines3's DDPG or TD3."
-        ),
-    ],
-    episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes to play.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Chooses the start states; never those of a training.")] = 0,
-    env: Annotated[str | None, typer.Option(help="Alias or environment id; default: the checkpoint's own.")] = None,
-    video: Annotated[
-        Path | None, path_option("--video", metavar="DIR", help="Film all episodes into this folder.")
-    ] = None,
-    render: Annotated[bool, typer.Option("--render", help="Show the episodes in a window.")] = False,
-    normalization: Annotated[
-        Path | None,
-        path_option(
-            "--normalization",
-            metavar="FILE|none",
-            help="Statistics of VecNormalize for a checkpoint that does not hold them: what VecNormalize.save wrote "
-            "(no code in it is run), or a checkpoint of this package that does.",
-        ),
-    ] = None,
-    max_steps: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Steps after which an episode is cut; default: the environment's own limit, and where it has none "
-            "that of the training's evaluations, or 10,000.",
-        ),
-    ] = None,
-    imports: Import = None,
+    request: EvaluateRequest,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Play a checkpoint without exploration noise and report its returns."""
-    if render:
+    if request.render:
         refuse_without_display()
 
     with no_garbage_collection():
-        from sb3_ddpg_custom.cli.evaluation.evaluate import EvaluateRequest, evaluate
+        from sb3_ddpg_custom.cli.evaluation.evaluate import evaluate
         from sb3_ddpg_custom.cli.screen import screen
 
-    request = EvaluateRequest(
-        checkpoint=checkpoint,
-        episodes=episodes,
-        seed=seed,
-        env=env,
-        video=video,
-        render=render,
-        imports=tuple(imports or ()),
-        normalization="none" if normalization == Path("none") else normalization,
-        max_steps=max_steps,
-    )
     console = screen(stderr=True)
     if as_json:
         # Standard output is for the object alone, whatever the environment prints.

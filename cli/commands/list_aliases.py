@@ -1,6 +1,6 @@
 """``ddpg list``."""
 
-from sb3_ddpg_custom.cli.options import Debug
+from sb3_ddpg_custom.cli.shared_options import Debug
 
 
 def list_command(debug: Debug = False) -> None:  # noqa: ARG001

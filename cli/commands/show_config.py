@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sb3_ddpg_custom.cli.options import Debug, Import, path_option
+from sb3_ddpg_custom.cli.shared_options import Debug, Import, path_option
 
 
 def config_command(

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sb3_ddpg_custom.cli.config.text import did_you_mean, is_dotted_name, plain_kwargs, received
-from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.config.kwargs_text import is_dotted_name, plain_kwargs
+from sb3_ddpg_custom.cli.errors import UsageError, did_you_mean, received
 
 
 @dataclass(frozen=True)

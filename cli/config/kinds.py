@@ -3,12 +3,15 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BeforeValidator
 
 from sb3_ddpg_custom.cli.config.classes import canonical_names
-from sb3_ddpg_custom.cli.config.text import MAX_INTEGER, did_you_mean, integer, is_dotted_name, plain_kwargs
+from sb3_ddpg_custom.cli.config.kwargs_text import is_dotted_name, plain_kwargs
+from sb3_ddpg_custom.cli.config.plain import MAX_INTEGER, integer
+from sb3_ddpg_custom.cli.errors import did_you_mean
+from sb3_ddpg_custom.option_names import Precision, UpdateName
 from sb3_ddpg_custom.yaml_values import (
     NoiseStd,
     magnitude,
@@ -20,8 +23,8 @@ from sb3_ddpg_custom.yaml_values import (
 T = TypeVar("T")
 
 POLICIES = ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")
-UPDATES = ("auto", "compiled", "analytic", "autograd")
-PRECISIONS = ("float32", "bfloat16")
+UPDATES = get_args(UpdateName)
+PRECISIONS = get_args(Precision)
 # Beyond any use, and before memory ends.
 MAX_LAYER = 100_000
 

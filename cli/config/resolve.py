@@ -11,18 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from sb3_ddpg_custom.cli.config.classes import CLASS_HOMES
+from sb3_ddpg_custom.cli.config.kwargs_text import format_kwargs, is_dotted_name, plain_kwargs
 from sb3_ddpg_custom.cli.config.settings import Settings, unknown_key, validate
-from sb3_ddpg_custom.cli.config.text import (
-    did_you_mean,
-    dump_yaml,
-    format_kwargs,
-    is_dotted_name,
-    parse_yaml,
-    plain_kwargs,
-    read_text,
-    received,
-)
-from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.config.yaml_text import dump_yaml, parse_yaml, read_text
+from sb3_ddpg_custom.cli.errors import UsageError, did_you_mean, received
 from sb3_ddpg_custom.cli.paths import shown
 
 # The top-level key of a run folder's config.yml that holds the seed and versions; not hyper-parameters.

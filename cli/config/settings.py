@@ -27,8 +27,9 @@ from sb3_ddpg_custom.cli.config.kinds import (
     read_train_freq,
     whole,
 )
-from sb3_ddpg_custom.cli.config.text import did_you_mean, integer, is_dotted_name, received
-from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.config.kwargs_text import is_dotted_name
+from sb3_ddpg_custom.cli.config.plain import integer
+from sb3_ddpg_custom.cli.errors import UsageError, did_you_mean, received
 from sb3_ddpg_custom.yaml_values import (
     NOISE_TYPES,
     noise_problem,
@@ -64,8 +65,8 @@ class Settings(BaseModel):
     :param gamma: discount
     :param train_freq: environment steps between updates, or (how many, ``"step"`` or ``"episode"``)
     :param gradient_steps: updates each time; -1: as many as steps were collected (SB3's convention)
-    :param policy_kwargs: the policy's arguments, see ``cli.classes.build_policy_kwargs``
-    :param replay_buffer_class: see ``cli.classes.build_replay_buffer_class``; None: the algorithm chooses
+    :param policy_kwargs: the policy's arguments, see ``cli.config.classes.build_policy_kwargs``
+    :param replay_buffer_class: see ``cli.config.classes.build_replay_buffer_class``; None: the algorithm chooses
     :param replay_buffer_kwargs: the replay buffer's arguments
     :param optimize_memory_usage: store next observations only where the following transition does not hold them
     :param n_steps: steps of the return in the critic's target

@@ -15,9 +15,10 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_ddpg_custom.checkpoint import Checkpoint, CheckpointError, build_policy, read_checkpoint, read_normalization
 from sb3_ddpg_custom.checkpoint.normalization import normalize_like
 from sb3_ddpg_custom.cli.blame import exits_are_errors, reason
+from sb3_ddpg_custom.cli.config.plain import integer
 from sb3_ddpg_custom.cli.config.resolve import RUN_KEY, resolve
 from sb3_ddpg_custom.cli.config.settings import Settings, validate
-from sb3_ddpg_custom.cli.config.text import integer, parse_yaml
+from sb3_ddpg_custom.cli.config.yaml_text import parse_yaml
 from sb3_ddpg_custom.cli.environments.drawing import can_render
 from sb3_ddpg_custom.cli.environments.fitting import fit_to_env
 from sb3_ddpg_custom.cli.environments.registry import import_modules, registered_ids
@@ -25,6 +26,7 @@ from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.environments.vectorised import evaluation_envs
 from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
 from sb3_ddpg_custom.cli.evaluation.episodes import Episodes, play
+from sb3_ddpg_custom.cli.evaluation.request import EvaluateRequest
 from sb3_ddpg_custom.cli.paths import shown, shown_in, tied_to_start
 from sb3_ddpg_custom.cli.progress import episode_progress, remark_on_cuts
 from sb3_ddpg_custom.cli.run_folder import find_checkpoint
@@ -34,34 +36,6 @@ _BOUND = 10_000  # steps of an episode without a limit of its own, in a checkpoi
 # Modules whose classes a checkpoint may ask for without the user's word: they only change what the policy sees.
 _HARMLESS = ("gymnasium.wrappers.", "rl_zoo3.wrappers.", "sb3_contrib.common.wrappers.")
 _WRITES_FILES = ("RecordVideo",)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateRequest:
-    """What ``ddpg evaluate`` was asked for; see its help.
-
-    :param checkpoint: a run folder or a zip
-    :param episodes: how many
-    :param seed: chooses the start states; the same one gives the same numbers
-    :param env: alias or id, None for the checkpoint's own
-    :param video: folder for videos of all episodes
-    :param render: show the episodes in a window
-    :param imports: modules that register envs, or that hold wrappers the checkpoint uses
-    :param normalization: file with the statistics of ``VecNormalize``, for a checkpoint that does not hold its own;
-        "none" evaluates on raw observations
-    :param max_steps: an episode is cut after so many steps; None: at the env's own limit, else where the training's
-        evaluations were, else after 10,000
-    """
-
-    checkpoint: Path
-    episodes: int = 100
-    seed: int = 0
-    env: str | None = None
-    video: Path | None = None
-    render: bool = False
-    imports: tuple[str, ...] = ()
-    normalization: Path | Literal["none"] | None = None
-    max_steps: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,8 @@ from gymnasium import spaces
 from sb3_ddpg_custom.cli.blame import reason
 from sb3_ddpg_custom.cli.config.classes import build_policy_kwargs, build_replay_buffer_class, import_class
 from sb3_ddpg_custom.cli.config.settings import Settings
-from sb3_ddpg_custom.cli.config.text import did_you_mean
 from sb3_ddpg_custom.cli.environments.fitting import suited_policy
-from sb3_ddpg_custom.cli.errors import UsageError, one_line
+from sb3_ddpg_custom.cli.errors import UsageError, did_you_mean, one_line
 from sb3_ddpg_custom.cli.training.noise import build_action_noise, build_parameter_noise, build_schedule
 
 if TYPE_CHECKING:
@@ -20,25 +19,6 @@ if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
 
     from sb3_ddpg_custom.ddpg import DDPG
-
-# Settings that the constructor takes as they are.
-_PASSED_ON = (
-    "buffer_size",
-    "learning_starts",
-    "batch_size",
-    "tau",
-    "gamma",
-    "train_freq",
-    "gradient_steps",
-    "optimize_memory_usage",
-    "n_steps",
-    "stats_window_size",
-    "critic_weight_decay",
-    "max_grad_norm",
-    "output_init",
-    "update",
-    "precision",
-)
 
 
 def build_model(settings: Settings, env: "VecEnv", *, seed: int, device: str) -> "DDPG":
@@ -58,7 +38,11 @@ def build_model(settings: Settings, env: "VecEnv", *, seed: int, device: str) ->
     policy = import_class(name, "policy") if "." in name else name
     buffer = build_replay_buffer_class(settings.replay_buffer_class)
     critic_rate = settings.critic_learning_rate
-    arguments = {
+    built: dict[str, Any] = {
+        "policy": policy,
+        "env": env,
+        "seed": seed,
+        "device": device,
         "learning_rate": build_schedule(settings.learning_rate),
         "critic_learning_rate": None if critic_rate is None else build_schedule(critic_rate),
         "action_noise": build_action_noise(settings, env.action_space.shape or ()),
@@ -66,12 +50,14 @@ def build_model(settings: Settings, env: "VecEnv", *, seed: int, device: str) ->
         "policy_kwargs": build_policy_kwargs(settings.policy_kwargs),
         "replay_buffer_class": buffer,
         "replay_buffer_kwargs": dict(settings.replay_buffer_kwargs),
-        **{name: getattr(settings, name) for name in _PASSED_ON},
     }
+    # The other settings that have the name of an argument are taken as they are.
+    taken = inspect.signature(DDPG.__init__).parameters.keys() & Settings.model_fields.keys()
+    as_they_are = {name: getattr(settings, name) for name in taken - built.keys()}
     _check_policy(name, settings, env)
     _check_replay_buffer(settings, buffer, env)
     try:
-        return DDPG(policy, env, seed=seed, device=device, **arguments)
+        return DDPG(**built, **as_they_are)
     except MemoryError as error:
         raise UsageError(
             f"buffer_size is {settings.buffer_size}, more than memory holds ({one_line(error)[:40]}); lower it"
@@ -98,11 +84,11 @@ def remarks_on_numba(model: "DDPG") -> list[str]:
 
     :param model: to be trained
     """
-    from sb3_ddpg_custom.updates import AnalyticUpdate
+    from sb3_ddpg_custom.updates import FlatUpdate
 
     if find_spec("numba") is not None or model.update != "auto" or model.device.type != "cpu":
         return []
-    if not isinstance(model._update, AnalyticUpdate):
+    if not isinstance(model._update, FlatUpdate):
         return []
     return ['longer trainings are faster with Numba: pip install "sb3-ddpg-custom[numba]"']
 

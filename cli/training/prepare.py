@@ -1,6 +1,6 @@
 """Train, as a plain function: ``ddpg train`` without the command line."""
 
-from dataclasses import dataclass, replace
+from dataclasses import fields, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,57 +21,16 @@ from sb3_ddpg_custom.cli.run_folder import create_run_folder, find_checkpoint
 from sb3_ddpg_custom.cli.training.command_line import repeating
 from sb3_ddpg_custom.cli.training.leftovers import remove_leftovers
 from sb3_ddpg_custom.cli.training.model import check_device
+from sb3_ddpg_custom.cli.training.request import FilmedEpisodes, TrainRequest
 from sb3_ddpg_custom.cli.training.run import Plan, TrainResult, run
 from sb3_ddpg_custom.wrappers import prepare_headless_rendering
-from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
 
 # MuJoCo without a GPU takes some 90 ms for a frame: twenty times longer than to train the step.
 _SLOW_FRAME_SECONDS = 0.03
 _PACKAGES = ("sb3-ddpg-custom", "stable-baselines3", "gymnasium", "torch", "numpy")
 _COMPILERS = ("numba",) if find_spec("numba") else ()  # an update that it compiled is rounded at other places
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainRequest:
-    """What ``ddpg train`` was asked for; see its help.
-
-    :param env: alias or registered id
-    :param steps: env steps, None for the config's
-    :param seed: None draws one
-    :param config: YAML file instead of the shipped one
-    :param overrides: ``key=value`` each
-    :param out: folder of all runs
-    :param name: name of this run, None for the next number
-    :param device: torch device
-    :param threads: torch's threads, None to choose by the size of the networks
-    :param n_envs: envs side by side, None for the config's
-    :param eval_every: env steps between evaluations, None: see :func:`default_interval`
-    :param eval_episodes: episodes per evaluation
-    :param eval_max_steps: an evaluation's episode is cut after so many steps; None: at the env's own limit, else as
-        :func:`default_bound` says
-    :param video: which training episodes to record; None for the cubic schedule where the env can be drawn
-    :param render: show the first env in a window
-    :param imports: modules that register envs
-    :param start_from: checkpoint whose weights and optimiser states to begin with
-    """
-
-    env: str
-    steps: int | None = None
-    seed: int | None = None
-    config: Path | None = None
-    overrides: tuple[str, ...] = ()
-    out: Path = Path("runs")
-    name: str | None = None
-    device: str = "auto"
-    threads: int | None = None
-    n_envs: int | None = None
-    eval_every: int | None = None
-    eval_episodes: int = 10
-    eval_max_steps: int | None = None
-    video: EpisodeSchedule | None = None
-    render: bool = False
-    imports: tuple[str, ...] = ()
-    start_from: Path | None = None
+# Options that config.yml's settings, or the place where it lies, say already.
+_IN_THE_SETTINGS = ("env", "steps", "n_envs", "config", "overrides", "out", "name")
 
 
 def train(request: TrainRequest, console: Console) -> TrainResult:
@@ -111,19 +70,16 @@ def train(request: TrainRequest, console: Console) -> TrainResult:
         eval_max_steps = default_bound(n_timesteps)
     longest = request.eval_episodes * (eval_max_steps or fitted.step_limit or 1)
     eval_every = request.eval_every or default_interval(n_timesteps, longest)
-    config = to_yaml(resolved, run=_facts(request, resolved, seed, folder, eval_every, eval_max_steps))
+    asked = replace(request, env=resolved.env_id, seed=seed, eval_every=eval_every, eval_max_steps=eval_max_steps)
+    config = to_yaml(resolved, run=_facts(asked, resolved.source, folder))
     plan = Plan(
-        resolved=resolved,
+        request=asked,
+        settings=resolved.settings,
         seed=seed,
-        device=request.device,
-        threads=request.threads,
+        eval_every=eval_every,
+        video=video,
         folder=folder,
         config=config,
-        eval_every=eval_every,
-        eval_episodes=request.eval_episodes,
-        eval_max_steps=eval_max_steps,
-        video=video,
-        render=request.render,
         start_from=start_from,
     )
     return run(plan, console)
@@ -147,7 +103,7 @@ def default_interval(n_timesteps: int, evaluation_steps: int) -> int:
     return max(n_timesteps // evaluations, 1)
 
 
-def _choose_video(request: TrainRequest, resolved: Resolved, console: Console) -> EpisodeSchedule:
+def _choose_video(request: TrainRequest, resolved: Resolved, console: Console) -> FilmedEpisodes:
     """Record what was asked for; where nothing was asked, the cubic schedule if the env can be drawn quickly here."""
     if request.render:
         if resolved.settings.n_envs > 1:
@@ -183,18 +139,18 @@ def _read(path: Path) -> Checkpoint:
         raise UsageError(f"--from: {shown_in(error, path)}") from error
 
 
-def _facts(
-    request: TrainRequest, resolved: Resolved, seed: int, folder: Path, eval_every: int, eval_max_steps: int | None
-) -> dict[str, Any]:
+def _facts(request: TrainRequest, settings_from: str, folder: Path) -> dict[str, Any]:
     """Note what the settings do not say, for whoever wants to repeat the run."""
+    asked = {field.name: getattr(request, field.name) for field in fields(request)}
     return {
-        "seed": seed,
-        "device": request.device,
-        "eval_every": eval_every,
-        "eval_episodes": request.eval_episodes,
-        "eval_max_steps": eval_max_steps,
-        "start_from": None if request.start_from is None else str(shown(request.start_from)),
-        "settings_from": resolved.source,
-        "repeat_with": repeating(request, env_id=resolved.env_id, folder=folder, seed=seed, eval_every=eval_every),
+        **{name: _plain(value) for name, value in asked.items() if name not in _IN_THE_SETTINGS},
+        "settings_from": settings_from,
+        "repeat_with": repeating(request, folder),
         "versions": {package: version(package) for package in (*_PACKAGES, *_COMPILERS)},
     }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(shown(value))
+    return list(value) if isinstance(value, tuple) else value

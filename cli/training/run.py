@@ -16,7 +16,7 @@ from sb3_ddpg_custom.checkpoint import Checkpoint, replacing, save_checkpoint
 from sb3_ddpg_custom.checkpoint.normalization import restore
 from sb3_ddpg_custom.cli.blame import exits_are_errors, reason
 from sb3_ddpg_custom.cli.config.classes import import_class
-from sb3_ddpg_custom.cli.config.resolve import Resolved
+from sb3_ddpg_custom.cli.config.settings import Settings
 from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.environments.vectorised import evaluation_envs, normalizer, training_envs
 from sb3_ddpg_custom.cli.errors import RunError, UsageError
@@ -35,9 +35,9 @@ from sb3_ddpg_custom.cli.training.failures import (
 )
 from sb3_ddpg_custom.cli.training.film import film_best
 from sb3_ddpg_custom.cli.training.model import build_model, remarks_on_numba, remarks_on_precision
+from sb3_ddpg_custom.cli.training.request import FilmedEpisodes, TrainRequest
 from sb3_ddpg_custom.cli.training.threads import torch_threads
 from sb3_ddpg_custom.wrappers import RenderError
-from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
 
 if TYPE_CHECKING:
     from sb3_ddpg_custom.ddpg import DDPG
@@ -47,31 +47,23 @@ if TYPE_CHECKING:
 class Plan:
     """Everything that is decided before a run begins.
 
-    :param resolved: env id and settings
+    :param request: what was asked for, and what was chosen where nothing was asked; ``env`` is an id
+    :param settings: the hyper-parameters
     :param seed: the training's seed
-    :param device: torch device
-    :param threads: torch's threads, None to choose by the size of the networks
+    :param eval_every: env steps between evaluations
+    :param video: which training episodes to record
     :param folder: the run's folder, which exists
     :param config: text of its ``config.yml``, which is written into it
-    :param eval_every: env steps between evaluations
-    :param eval_episodes: episodes per evaluation
-    :param eval_max_steps: an evaluation's episode is cut after so many steps; None leaves it to the env's own limit
-    :param video: which training episodes to record
-    :param render: show the first env in a window
     :param start_from: checkpoint to begin with
     """
 
-    resolved: Resolved
+    request: TrainRequest
+    settings: Settings
     seed: int
-    device: str
-    threads: int | None
+    eval_every: int
+    video: FilmedEpisodes
     folder: Path
     config: str
-    eval_every: int
-    eval_episodes: int
-    eval_max_steps: int | None
-    video: EpisodeSchedule
-    render: bool
     start_from: Checkpoint | None
 
 
@@ -120,11 +112,11 @@ def run(plan: Plan, console: Console) -> TrainResult:
     :raises UsageError: if the settings do not fit together, or not the env
     :raises RunError: if the env or the training fails; the model is saved before, if the disk lets it
     """
-    settings, env_id = plan.resolved.settings, plan.resolved.env_id
+    request, settings, env_id = plan.request, plan.settings, plan.request.env
     signals = Signals()
     with ExitStack() as stack:
         unused = stack.enter_context(removed_if_unused(plan.folder))
-        stack.enter_context(torch_threads(plan.threads, settings))
+        stack.enter_context(torch_threads(request.threads, settings))
         progress = TrainingProgress(console, settings.n_timesteps)
 
         def no_more_films(error: RenderError) -> None:
@@ -138,19 +130,19 @@ def run(plan: Plan, console: Console) -> TrainResult:
                 settings,
                 plan.folder,
                 video=plan.video,
-                render=plan.render,
+                render=request.render,
                 on_render_error=no_more_films,
             )
             stack.push(closing(envs.close, progress.note))
-            seeds = evaluation_seeds(0, plan.eval_episodes)
-            side_by_side = min(plan.eval_episodes, 10)
+            seeds = evaluation_seeds(0, request.eval_episodes)
+            side_by_side = min(request.eval_episodes, 10)
             frozen = normalizer(settings, training=False)
             evaluation_env = evaluation_envs(
-                env_id, settings, seeds, n_envs=side_by_side, most_steps=plan.eval_max_steps, normalize=frozen
+                env_id, settings, seeds, n_envs=side_by_side, most_steps=request.eval_max_steps, normalize=frozen
             )
             stack.push(closing(evaluation_env.close, progress.note))
 
-            model = build_model(settings, envs, seed=plan.seed, device=plan.device)
+            model = build_model(settings, envs, seed=plan.seed, device=request.device)
             if plan.start_from is not None:
                 _begin_with(model, plan.start_from)
             extra_callbacks = _extra_callbacks(plan)
@@ -159,7 +151,7 @@ def run(plan: Plan, console: Console) -> TrainResult:
         unused.model = model
         evaluation = Evaluation(
             evaluation_env,
-            episodes=plan.eval_episodes,
+            episodes=request.eval_episodes,
             every_steps=plan.eval_every,
             folder=plan.folder,
             config=plan.config,
@@ -221,10 +213,10 @@ def _to_look_at(model: "DDPG", plan: Plan, progress: TrainingProgress) -> tuple[
         from sb3_ddpg_custom.cli.figures.curve import draw_learning_curve
 
         with exits_are_errors():
-            curve = draw_learning_curve(plan.folder, f"{plan.resolved.env_id}, seed {plan.seed}")
+            curve = draw_learning_curve(plan.folder, f"{plan.request.env}, seed {plan.seed}")
             if plan.video != "none":
                 films = plan.folder / "videos"
-                film = film_best(model, plan.folder / "best.zip", plan.resolved.env_id, plan.resolved.settings, films)
+                film = film_best(model, plan.folder / "best.zip", plan.request.env, plan.settings, films)
     except Exception as error:  # any renderer, any disk
         progress.note(f"no {'curve' if curve is None else 'film of the best policy'}: {reason(error)}")
     return curve, film
@@ -253,7 +245,7 @@ def _begin_with(model: "DDPG", checkpoint: Checkpoint) -> None:
 
 def _extra_callbacks(plan: Plan) -> list[BaseCallback]:
     callbacks = []
-    for spec in plan.resolved.settings.callback:
+    for spec in plan.settings.callback:
         kind = import_class(spec.name, "callback")
         if not issubclass(kind, BaseCallback):
             raise UsageError(f"callback {spec.name} is no callback; name a subclass of SB3's BaseCallback")
@@ -267,5 +259,5 @@ def _extra_callbacks(plan: Plan) -> list[BaseCallback]:
 
 
 def _hyperparameters(plan: Plan) -> Mapping[str, Any]:
-    values = {"env_id": plan.resolved.env_id, "seed": plan.seed, **plan.resolved.settings.model_dump()}
+    values = {"env_id": plan.request.env, "seed": plan.seed, **plan.settings.model_dump()}
     return {name: value for name, value in values.items() if value not in (None, (), {})}

@@ -12,7 +12,7 @@ import torch as th
 from numpy.typing import NDArray
 from torch import nn
 
-from sb3_ddpg_custom.updates import WAKES_THREADS, AnalyticUpdate, CompiledUpdate
+from sb3_ddpg_custom.updates import WAKES_THREADS, CompiledUpdate, FlatUpdate
 
 Function = Callable[[NDArray[np.floating]], NDArray[np.floating]]
 
@@ -37,7 +37,7 @@ class NumpyActor:
     :param update: the update that keeps the weights in one flat tensor; this is for its actor as it is now
     """
 
-    def __init__(self, update: AnalyticUpdate) -> None:
+    def __init__(self, update: FlatUpdate) -> None:
         self.update = update
         self.flat = update.flat
         self._layers: list[_Layer] = []
@@ -52,7 +52,7 @@ class NumpyActor:
     @classmethod
     def of(cls, update: object) -> "NumpyActor | None":
         """Make one for an update, or None where its actor cannot be computed here."""
-        if not isinstance(update, AnalyticUpdate) or not update.observations_are_features or not update.flat.may_act:
+        if not isinstance(update, FlatUpdate) or not update.observations_are_features or not update.flat.may_act:
             return None
         layers = list(update.policy.actor.mu)
         known = all(isinstance(layer, nn.Linear) or type(layer) in _FUNCTIONS for layer in layers)

@@ -6,7 +6,7 @@ sends the numbers of the rows that it draws, and not the rows.
 """
 
 from math import gcd
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch as th
@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sb3_ddpg_custom.replay.records import Records
-
-StorageName = Literal["auto", "memory", "cuda"]
 
 # Share of the device's free memory that a copy nobody asked for may take.
 _MODEST_SHARE = 0.5

@@ -1,14 +1,45 @@
 """SB3's replay buffers, taken over into records."""
 
-from typing import Any
+import pickle
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 import numpy as np
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer
 from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
 
 from sb3_ddpg_custom.replay.buffer import ReplayBuffer
-from sb3_ddpg_custom.replay.files import check_fit, describe, layout
+from sb3_ddpg_custom.replay.files import PathOrFile, check_fit, describe, kind_of, layout, load_replay_buffer, opened
 from sb3_ddpg_custom.replay.records import Field
+
+
+def load_any_replay_buffer(
+    path: PathOrFile, own: SB3ReplayBuffer, unpickle: Callable[[BinaryIO], SB3ReplayBuffer | None]
+) -> SB3ReplayBuffer | None:
+    """Read a file that ours or SB3's ``save_replay_buffer`` wrote.
+
+    :param path: file to read, with or without ``.pkl``, or a binary file object
+    :param own: the model's buffer, which says what the file must fit; its content does not matter
+    :param unpickle: reads SB3's files, which runs what is in them
+    :return: the buffer to go on with: ours where ``own`` is ours and the file's can be one
+    :raises ValueError: if the file is damaged, no replay buffer, or does not fit
+    """
+    kind = kind_of(path)
+    if kind == "unknown":
+        raise ValueError(f"{path} is no replay buffer: save_replay_buffer writes what can be loaded here")
+    if kind == "ours":
+        if not isinstance(own, ReplayBuffer):
+            raise ValueError(
+                f"{path} is a file of sb3_ddpg_custom.ReplayBuffer, but this model uses {type(own).__name__}: "
+                "build the model without replay_buffer_class"
+            )
+        return load_replay_buffer(path, own)
+    try:
+        with opened(path) as file:
+            theirs = unpickle(file)
+    except (pickle.UnpicklingError, EOFError) as error:
+        raise ValueError(f"{path} is no replay buffer, or only a part of one ({error})") from error
+    return from_sb3(theirs, own) if isinstance(own, ReplayBuffer) and theirs is not None else theirs
 
 
 def from_sb3(theirs: SB3ReplayBuffer, like: ReplayBuffer) -> SB3ReplayBuffer:

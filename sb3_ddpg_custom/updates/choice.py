@@ -1,18 +1,17 @@
 """Which way to update fits a policy, and who goes to another one when the policy changes."""
 
 import logging
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from stable_baselines3.td3.policies import TD3Policy
 
+from sb3_ddpg_custom.option_names import Precision, UpdateName
 from sb3_ddpg_custom.updates.autograd import AutogradUpdate
 from sb3_ddpg_custom.updates.by_hand.analytic import AnalyticUpdate
-from sb3_ddpg_custom.updates.by_hand.products import Precision
 from sb3_ddpg_custom.updates.compiled.update import CompiledUpdate, why_not_compiled
+from sb3_ddpg_custom.updates.flat_update import FlatUpdate
 from sb3_ddpg_custom.updates.interface import Update
 from sb3_ddpg_custom.updates.plain_policy import why_not_analytic
-
-UpdateName = Literal["auto", "compiled", "analytic", "autograd"]
 
 _WORDS = {"compiled": "compiled", "analytic": "by hand", "autograd": "through autograd"}
 
@@ -97,6 +96,11 @@ class FittingUpdate:
         self._asked = name, precision
         self._said: set[tuple[str, str | None]] = set()
 
+    @property
+    def by_hand(self) -> FlatUpdate | None:
+        """The present way where it works on the policy's parameters in flat memory, else None."""
+        return self.current if isinstance(self.current, FlatUpdate) else None
+
     def fit(self, name: UpdateName, policy: TD3Policy, precision: Precision, *, anew: bool = False) -> Update:
         """Give the way to update that fits now.
 
@@ -107,17 +111,17 @@ class FittingUpdate:
         :raises ValueError: if there is no update or precision of that name
         """
         update, asked = self.current, (name, precision)
-        if not anew and isinstance(update, AnalyticUpdate) and self._is_as_asked(update, policy, asked):
+        if not anew and isinstance(update, FlatUpdate) and self._is_as_asked(update, policy, asked):
             return update
         if type(update) not in (CompiledUpdate, AnalyticUpdate, AutogradUpdate):
             return update  # somebody's own
-        assert isinstance(update, AnalyticUpdate | AutogradUpdate)  # noqa: S101 (for mypy)
+        assert isinstance(update, FlatUpdate | AutogradUpdate)  # noqa: S101 (for mypy)
         same = update.policy is policy and asked == self._asked
         if same and name == "autograd":
             if anew and isinstance(update, AutogradUpdate):
                 update.look()
             return update
-        by_hand = update if isinstance(update, AnalyticUpdate) else None
+        by_hand = self.by_hand
         _check_names(name, precision)
         way, reason = _first_that_fits(policy, precision, name)
         if not same or way != update.name:
@@ -151,7 +155,7 @@ class FittingUpdate:
             tau, bound = update.tau, update.max_grad_norm
             self.current = make_update(way, update.policy, tau=tau, max_grad_norm=bound, precision=precision)
 
-    def _is_as_asked(self, update: AnalyticUpdate, policy: TD3Policy, asked: tuple[str, str]) -> bool:
+    def _is_as_asked(self, update: FlatUpdate, policy: TD3Policy, asked: tuple[str, str]) -> bool:
         return update.policy is policy and asked == self._asked and update.flat.is_known()
 
     def _say(self, way: UpdateName, reason: str | None) -> None:

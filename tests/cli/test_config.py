@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from sb3_ddpg_custom.cli.config.classes import build_policy_kwargs, build_replay_buffer_class, import_class
 from sb3_ddpg_custom.cli.config.kinds import ClassSpec
+from sb3_ddpg_custom.cli.config.kwargs_text import parse_kwargs
 from sb3_ddpg_custom.cli.config.resolve import Resolved, resolve, to_yaml
 from sb3_ddpg_custom.cli.config.settings import Settings, validate
-from sb3_ddpg_custom.cli.config.text import parse_kwargs, parse_yaml
+from sb3_ddpg_custom.cli.config.yaml_text import parse_yaml
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.training.noise import build_action_noise, build_parameter_noise, build_schedule
 
@@ -450,7 +451,7 @@ def test_what_is_written_is_what_rl_zoo3_reads(base: Path) -> None:
 @given(KWARGS)
 @example({"µ": 1})
 def test_keyword_strings_read_back_equal(kwargs: dict[str, Any]) -> None:
-    from sb3_ddpg_custom.cli.config.text import format_kwargs
+    from sb3_ddpg_custom.cli.config.kwargs_text import format_kwargs
 
     assert parse_kwargs(format_kwargs(kwargs)) == kwargs
 

@@ -135,7 +135,7 @@ def test_the_command_to_go_on_has_every_option(
     go_on = next(line for line in printed.splitlines() if " --from " in line)
     run = tmp_path / "Tiny-v0" / "x"
     assert go_on.split() == [
-        *("ddpg", "train", "Tiny-v0", "--config", f"{run}/config.yml", "--steps", "69", "--seed", "7"),
+        *("ddpg", "train", "Tiny-v0", "--steps", "69", "--seed", "7", "--config", f"{run}/config.yml"),
         *("--out", str(tmp_path), "--device", "cpu", "--threads", "1", "--eval-every", "50", "--eval-episodes", "2"),
         *("--eval-max-steps", "15", "--video", "none", "--from", f"{run}/checkpoints/step_000000031.zip"),
         *("--import", "string"),

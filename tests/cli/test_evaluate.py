@@ -22,7 +22,8 @@ from stable_baselines3.common.monitor import Monitor
 from sb3_ddpg_custom import DDPG
 from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.evaluation import evaluate as evaluation
-from sb3_ddpg_custom.cli.evaluation.evaluate import EvaluateRequest, EvaluateResult, bootstrap_interval
+from sb3_ddpg_custom.cli.evaluation.evaluate import EvaluateResult, bootstrap_interval
+from sb3_ddpg_custom.cli.evaluation.request import EvaluateRequest
 
 Ddpg = Callable[..., subprocess.CompletedProcess[str]]
 KEYS = [

@@ -23,7 +23,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from sb3_ddpg_custom.checkpoint import read_checkpoint
 from sb3_ddpg_custom.cli.signals import Signals
 from sb3_ddpg_custom.cli.training import prepare as training
-from sb3_ddpg_custom.cli.training.prepare import TrainRequest
+from sb3_ddpg_custom.cli.training.request import TrainRequest
 from sb3_ddpg_custom.cli.training.run import TrainResult
 from sb3_ddpg_custom.wrappers import load_statistics
 
@@ -203,7 +203,7 @@ def test_the_same_command_twice_gives_the_same_run(
 
 def test_the_recorded_command_repeats_the_run(ddpg: Ddpg, tiny_run: Path, tmp_path: Path) -> None:
     command = shlex.split(yaml.safe_load((tiny_run / "config.yml").read_text())["run"]["repeat_with"])
-    assert ["--config", str(tiny_run / "config.yml"), "--seed", "7"] == command[3:7]
+    assert ["--seed", "7", "--config", str(tiny_run / "config.yml")] == command[3:7]
     ddpg(*command[1:], "--out", tmp_path)
     again = tmp_path / "Tiny-v0" / "1"
     assert_same_run(tiny_run, again)

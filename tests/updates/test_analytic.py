@@ -24,6 +24,7 @@ from sb3_ddpg_custom.updates import (
     AnalyticUpdate,
     AutogradUpdate,
     CompiledUpdate,
+    FlatUpdate,
     Update,
     UpdateStatistics,
     flat,
@@ -133,7 +134,7 @@ def test_every_number_is_autograds(
 
 
 @pytest.mark.parametrize("update_class", [AnalyticUpdate, pytest.param(CompiledUpdate, marks=needs_numba)])
-def test_nothing_adds_up_over_many_updates(update_class: type[AnalyticUpdate]) -> None:
+def test_nothing_adds_up_over_many_updates(update_class: type[FlatUpdate]) -> None:
     policies = []
     for way in (update_class, AutogradUpdate):
         policy = make_policy([32, 24])
@@ -146,7 +147,7 @@ def test_nothing_adds_up_over_many_updates(update_class: type[AnalyticUpdate]) -
 
 
 @pytest.mark.parametrize("update_class", [AnalyticUpdate, pytest.param(CompiledUpdate, marks=needs_numba)])
-def test_one_step_by_hand(update_class: type[AnalyticUpdate]) -> None:
+def test_one_step_by_hand(update_class: type[FlatUpdate]) -> None:
     # One linear actor tanh(w s + b) and one linear critic u s + v a + c, with a single transition and no bootstrap.
     policy: Any = make_policy([], action_dim=1)
     update = update_class(policy, tau=1.0)
@@ -203,7 +204,7 @@ def model(**kwargs: Any) -> DDPG:
 
 
 def test_auto_takes_it_for_plain_policies_and_autograd_for_others() -> None:
-    assert isinstance(model()._update, AnalyticUpdate)
+    assert isinstance(model()._update, FlatUpdate)
     assert type(model(update="analytic")._update) is AnalyticUpdate
     assert isinstance(model(update="autograd")._update, AutogradUpdate)
     other = {"net_arch": [8], "optimizer_class": th.optim.RMSprop}

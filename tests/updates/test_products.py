@@ -9,7 +9,7 @@ import torch as th
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sb3_ddpg_custom import DDPG
-from sb3_ddpg_custom.updates import AnalyticUpdate, AutogradUpdate, UpdateStatistics
+from sb3_ddpg_custom.updates import AutogradUpdate, FlatUpdate, UpdateStatistics
 from sb3_ddpg_custom.updates.by_hand import products
 from sb3_ddpg_custom.updates.by_hand.products import (
     Bfloat16Products,
@@ -115,7 +115,7 @@ def test_an_update_through_onednn_is_autograds(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(products, "onednn_is_faster", lambda: True)
     ours, seen = updated()
     reference, expected = updated(update="autograd")
-    assert isinstance(ours._update, AnalyticUpdate)
+    assert isinstance(ours._update, FlatUpdate)
     np.testing.assert_allclose(seen, expected, rtol=1e-4, atol=1e-5)
     for a, b in zip(ours.policy.state_dict().values(), reference.policy.state_dict().values(), strict=True):
         th.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)

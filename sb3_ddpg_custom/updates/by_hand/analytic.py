@@ -11,23 +11,22 @@ The same numbers as ``losses.py`` gives through autograd, up to rounding; a test
 """
 
 from functools import partial, reduce
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch as th
-from gymnasium import spaces
-from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.td3.policies import TD3Policy
 
+from sb3_ddpg_custom.option_names import Precision
 from sb3_ddpg_custom.updates.by_hand.capture import Recorded, Recorder, Work, recorder_for
-from sb3_ddpg_custom.updates.by_hand.products import Precision
 from sb3_ddpg_custom.updates.by_hand.work_space import WorkSpace
 from sb3_ddpg_custom.updates.flat import FlatAdam
 from sb3_ddpg_custom.updates.flat_policy import FlatPolicy
+from sb3_ddpg_custom.updates.flat_update import FlatUpdate
 from sb3_ddpg_custom.updates.interface import Batch, UpdateResult
 from sb3_ddpg_custom.updates.plain_policy import why_not_analytic
 
 
-class AnalyticUpdate:
+class AnalyticUpdate(FlatUpdate):
     """Critic step, actor step, Polyak averaging; see :class:`sb3_ddpg_custom.updates.Update`.
 
     :param policy: one that :func:`why_not_analytic` has nothing against
@@ -39,6 +38,8 @@ class AnalyticUpdate:
     """
 
     name: ClassVar[str] = "analytic"
+    _options: ClassVar[tuple[str, ...]] = (*FlatUpdate._options, "precision", "_recorder")
+    _device: th.device | None = None
 
     def __init__(
         self,
@@ -49,66 +50,27 @@ class AnalyticUpdate:
         precision: Precision = "float32",
         recorder: Recorder | None = None,
     ) -> None:
-        self.policy = policy
-        self.tau = tau
-        self.max_grad_norm = max_grad_norm
         self.precision: Precision = precision
         self._recorder = recorder
-        self._device: th.device | None = None
-        self.renew()
+        super().__init__(policy, tau=tau, max_grad_norm=max_grad_norm)
 
     @staticmethod
     def why_not(policy: TD3Policy) -> str | None:
         """Say what about a policy this update does not cover; None if nothing."""
         return why_not_analytic(policy)
 
-    def renew(self) -> None:
-        """Take over a policy in which something was replaced; what was recorded lies elsewhere now.
-
-        :raises ValueError: if this update does not cover it any more
-        """
-        reason = self.why_not(self.policy)
-        if reason is not None:
-            raise ValueError(
-                f"update={self.name!r} does not cover this policy: {reason}; use 'auto', 'analytic' or 'autograd'"
-            )
-        space = self.policy.observation_space
-        self.observations_are_features = isinstance(space, spaces.Box) and not is_image_space(space)
+    def _lay_out(self) -> FlatPolicy:
         device = next(self.policy.actor.parameters()).device
         if device != self._device:
             self._device = device
             recorder = self._recorder or recorder_for(device)
             self._recorded = None if recorder is None else Recorded(recorder)
-        self.flat = FlatPolicy(self.policy, rate_on_device=self._recorded is not None)
-        self._space: WorkSpace | None = None
-
-    @property
-    def optimizers(self) -> tuple[th.optim.Optimizer, th.optim.Optimizer]:
-        """The actor's and the critic's."""
-        return self.flat.actor_adam.optimizer, self.flat.critic_adam.optimizer
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Not the memory, which is a copy's own, nor operations on it.
-        kept = ("policy", "tau", "max_grad_norm", "precision", "_recorder")
-        return {name: self.__dict__[name] for name in kept}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _device=None)
-        self.renew()
-
-    def __call__(self, batch: Batch, gamma: float) -> UpdateResult:
-        """Change the networks once; see :meth:`sb3_ddpg_custom.updates.Update.__call__`."""
-        if not self.flat.is_known():
-            self.renew()
-        return self.step(batch, gamma)
+        self._space: WorkSpace | None = None  # what was recorded on the old one lies elsewhere now
+        return FlatPolicy(self.policy, rate_on_device=self._recorded is not None)
 
     @th.no_grad()
     def step(self, batch: Batch, gamma: float) -> UpdateResult:
-        """Change the networks once, where ``flat.is_known()`` was just asked.
-
-        :param batch: as for :meth:`__call__`
-        :param gamma: as for :meth:`__call__`
-        """
+        """Change the networks once, where ``flat.is_known()`` was just asked; see :meth:`FlatUpdate.step`."""
         space = self._space_for(len(batch.actions))
         space.load(batch, self._features(batch.observations), self._features(batch.next_observations), gamma)
         self.flat.actor_adam.prepare()
@@ -172,14 +134,6 @@ class AnalyticUpdate:
         critic.delta.fill_(-1.0 / space.batch_size)
         critic.differentiate()  # into the actor's delta
         space.actor.train()
-
-    def _features(self, observations: Any) -> th.Tensor:
-        if self.observations_are_features:
-            flat: th.Tensor = observations if observations.dim() == 2 else observations.flatten(1)
-            return flat
-        extractor = self.policy.actor.features_extractor
-        features: th.Tensor = self.policy.actor.extract_features(observations, extractor)
-        return features
 
     def _descend(self, adam: FlatAdam, norm: th.Tensor) -> None:
         th.linalg.vector_norm(adam.gradient, out=norm)

@@ -14,11 +14,12 @@ call costs 10-25 µs: it pays for large products.
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any, Literal
+from typing import Any
 
 import torch as th
 
-Precision = Literal["float32", "bfloat16"]
+from sb3_ddpg_custom.option_names import Precision
+
 Operation = Callable[[], object]
 
 # Multiply-adds of one product above which the faster path makes up for what a call of it costs more.

@@ -13,8 +13,9 @@ from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
-from sb3_ddpg_custom.updates.by_hand.analytic import AnalyticUpdate
 from sb3_ddpg_custom.updates.flat import FlatAdam
+from sb3_ddpg_custom.updates.flat_policy import FlatPolicy
+from sb3_ddpg_custom.updates.flat_update import FlatUpdate
 from sb3_ddpg_custom.updates.interface import Batch, UpdateResult, UpdateStatistics, importance_weights
 from sb3_ddpg_custom.updates.plain_policy import why_not_analytic
 
@@ -61,7 +62,7 @@ def why_no_numba() -> str | None:
     return None
 
 
-class CompiledUpdate(AnalyticUpdate):
+class CompiledUpdate(FlatUpdate):
     """Critic step, actor step, Polyak averaging; see :class:`sb3_ddpg_custom.updates.Update`.
 
     Updates are computed with as many threads as torch is set to. The first one on a machine takes some seconds, for the
@@ -75,22 +76,18 @@ class CompiledUpdate(AnalyticUpdate):
 
     name: ClassVar[str] = "compiled"
 
-    def __init__(self, policy: TD3Policy, *, tau: float, max_grad_norm: float | None = None) -> None:
-        super().__init__(policy, tau=tau, max_grad_norm=max_grad_norm)
-
     @staticmethod
     def why_not(policy: TD3Policy) -> str | None:
         """Say what about a policy this update does not cover; None if nothing."""
         return why_not_compiled(policy)
 
-    def renew(self) -> None:
-        """Take over a policy in which something was replaced; see :meth:`AnalyticUpdate.renew`."""
-        super().renew()
+    def _lay_out(self) -> FlatPolicy:
         self._memory: _Memory | None = None
         self._acting: tuple[Any, ...] | None = None
+        return FlatPolicy(self.policy)
 
     def step(self, batch: Batch, gamma: float) -> UpdateResult:
-        """Change the networks once; see :meth:`AnalyticUpdate.step`."""
+        """Change the networks once; see :meth:`FlatUpdate.step`."""
         memory, batch_size = self._memory, len(batch.actions)
         if memory is None or memory.batch_size != batch_size:
             adams = self.flat.actor_adam, self.flat.critic_adam

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 import os
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,14 +22,12 @@ Debug = Annotated[
     bool,
     typer.Option("--debug", callback=_remember, help="Show the whole traceback of an error (or set DDPG_DEBUG=1)."),
 ]
-Import = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--import",
-        metavar="MODULE[:FUNCTION]",
-        help="Import a module that registers environments, or call a function of it that does; repeatable.",
-    ),
-]
+IMPORT: Any = typer.Option(
+    "--import",
+    metavar="MODULE[:FUNCTION]",
+    help="Import a module that registers environments, or call a function of it that does; repeatable.",
+)
+Import = Annotated[list[str] | None, IMPORT]
 
 
 def path_option(flag: str, *, metavar: str = "PATH", help: str) -> Any:  # noqa: A002 (typer's word)
@@ -39,13 +37,19 @@ def path_option(flag: str, *, metavar: str = "PATH", help: str) -> Any:  # noqa:
     :param metavar: what the help calls the value
     :param help: as ``typer.Option``'s
     """
+    return typer.Option(flag, parser=partial(read_path, flag), metavar=metavar, help=help)
 
-    def parse(value: str | Path) -> Path:
-        if value == "":
-            raise UsageError(f"{flag} is empty; name a file or folder, or leave it out")
-        return Path(value)
 
-    return typer.Option(flag, parser=parse, metavar=metavar, help=help)
+def read_path(flag: str, value: str | Path) -> Path:
+    """Take a path from the command line.
+
+    :param flag: of the option, for the error
+    :param value: as it was written, or a default
+    :raises UsageError: if it is empty
+    """
+    if value == "":
+        raise UsageError(f"{flag} is empty; name a file or folder, or leave it out")
+    return Path(value)
 
 
 def refuse_without_display() -> None:
@@ -59,11 +63,3 @@ def refuse_without_display() -> None:
         raise UsageError(
             "--render needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set; film the episodes with --video"
         )
-
-
-def import_flags(modules: Sequence[str]) -> list[str]:
-    """Write ``--import`` as the user gave it, for a command line to repeat.
-
-    :param modules: values of ``--import``
-    """
-    return [part for module in modules for part in ("--import", module)]

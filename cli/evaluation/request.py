@@ -1,0 +1,50 @@
+"""What ``ddpg evaluate`` can be asked for. A new option of the command is declared here, and nowhere else."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from sb3_ddpg_custom.cli.shared_options import IMPORT, path_option, read_path
+
+
+def _file_or_none(text: str) -> Path | Literal["none"]:
+    return "none" if text == "none" else read_path("--normalization", text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateRequest:
+    """What ``ddpg evaluate`` was asked for. Each field's help says what it is."""
+
+    checkpoint: Annotated[
+        Path,
+        path_option(
+            "--checkpoint", help="A run folder, or a .zip of this package or of Stable-Baselines3's DDPG or TD3."
+        ),
+    ]
+    episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes to play.")] = 100
+    seed: Annotated[int, typer.Option(min=0, help="Chooses the start states; never those of a training.")] = 0
+    env: Annotated[str | None, typer.Option(help="Alias or environment id; default: the checkpoint's own.")] = None
+    video: Annotated[Path | None, path_option("--video", metavar="DIR", help="Film all episodes into this folder.")] = (
+        None
+    )
+    render: Annotated[bool, typer.Option("--render", help="Show the episodes in a window.")] = False
+    normalization: Annotated[
+        Path | Literal["none"] | None,
+        typer.Option(
+            parser=_file_or_none,
+            metavar="FILE|none",
+            help="Statistics of VecNormalize for a checkpoint that does not hold them: what VecNormalize.save wrote "
+            "(no code in it is run), or a checkpoint of this package that does.",
+        ),
+    ] = None
+    max_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Steps after which an episode is cut; default: the environment's own limit, and where it has none "
+            "that of the training's evaluations, or 10,000.",
+        ),
+    ] = None
+    imports: Annotated[tuple[str, ...], IMPORT] = ()

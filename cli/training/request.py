@@ -1,0 +1,88 @@
+"""What ``ddpg train`` can be asked for. A new option of the command is declared here, and nowhere else."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.shared_options import IMPORT, path_option
+
+FilmedEpisodes = int | Literal["none", "cubic"]
+
+
+def _filmed_episodes(text: str) -> FilmedEpisodes:
+    match text:
+        case "none" | "cubic":
+            return text
+    if text.isascii() and text.isdecimal() and int(text) >= 1:
+        return int(text)
+    raise UsageError(f"--video {text} is neither none, cubic nor a whole number of at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """What ``ddpg train`` was asked for. Each field's help says what it is; None leaves the choice to the training."""
+
+    env: Annotated[
+        str, typer.Argument(metavar="ENV", help="An alias (see `ddpg list`) or a registered environment id.")
+    ]
+    steps: Annotated[int | None, typer.Option(help="Environment steps; default: the config's.")] = None
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random; default: drawn, shown and recorded.")] = (
+        None
+    )
+    config: Annotated[
+        Path | None, path_option("--config", help="YAML file with hyper-parameters, in rl_zoo3's format.")
+    ] = None
+    overrides: Annotated[
+        tuple[str, ...],
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change one hyper-parameter; dotted keys, YAML values; repeatable."
+        ),
+    ] = ()
+    out: Annotated[Path, path_option("--out", help="Folder of all runs.")] = Path("runs")
+    name: Annotated[str | None, typer.Option(help="Name of this run's folder; default: the next number.")] = None
+    device: Annotated[str, typer.Option(help="Torch device: auto, cpu, cuda, cuda:1 …")] = "auto"
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Torch's threads; default: one for small networks, else torch's choice.")
+    ] = None
+    n_envs: Annotated[
+        int | None, typer.Option(help="Environments stepped in turn in one process; default: the config's.")
+    ] = None
+    eval_every: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Steps between evaluations and checkpoints; default: a tenth of the training, more where all "
+            "evaluations together would take over ten times its steps.",
+        ),
+    ] = None
+    eval_episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes per evaluation.")] = 10
+    eval_max_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Steps after which an evaluation's episode is cut; default: the environment's own limit, and where it "
+            "has none a twentieth of the training's, from 100 to 10,000.",
+        ),
+    ] = None
+    video: Annotated[
+        FilmedEpisodes | None,
+        typer.Option(
+            parser=_filmed_episodes,
+            metavar="none|cubic|N",
+            help="Training episodes to film: none, cubic (0, 1, 8, 27 …, 1000, 2000 …) or every N-th. "
+            "Default: cubic where the environment can be drawn quickly.",
+        ),
+    ] = None
+    render: Annotated[bool, typer.Option("--render", help="Show the training in a window (one environment only).")] = (
+        False
+    )
+    start_from: Annotated[
+        Path | None,
+        path_option(
+            "--from", help="Begin with the networks of a run folder or checkpoint; the replay buffer begins empty."
+        ),
+    ] = None
+    imports: Annotated[tuple[str, ...], IMPORT] = ()
