@@ -1,6 +1,7 @@
 """The command line, called in this process, and small environments to train on."""
 
 import contextlib
+import gc
 import io
 import os
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from gymnasium import spaces
 
 from sb3_ddpg_custom.cli.app import main
+from sb3_ddpg_custom.wrappers import episode_log
 
 # Small nets, few steps before the first update, and no frames to draw.
 SMALL = ("--set=policy_kwargs.net_arch=[16,16]", "--set=learning_starts=20", "--set=batch_size=16", "--set=gamma=0.9")
@@ -203,3 +205,53 @@ def train(
         return ddpg("train", "Foreign-v0", "--out", tmp_path, *small, *options, code=code)
 
     return call
+
+
+@pytest.fixture
+def display(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A display, for ``--render``; nothing is shown on it."""
+    monkeypatch.setenv("DISPLAY", ":99")
+
+
+@pytest.fixture
+def refused(
+    ddpg: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., str]:
+    """Call a command that has to end with one sentence, code 2 and nothing on the disk; return the sentence."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+
+    def call(*arguments: object) -> str:
+        printed = ddpg(*arguments, code=2)
+        assert printed.stdout == ""
+        assert printed.stderr.startswith("ddpg: ")
+        assert printed.stderr.count("\n") == 1
+        assert [path for path in here.rglob("*") if not path.is_dir() or path.name == "1"] == []
+        return printed.stderr
+
+    return call
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """Settings that stay the same while the shipped ones are tuned."""
+    path = tmp_path / "base.yml"
+    path.write_text(
+        "default: {n_timesteps: 5, noise_type: normal, noise_std: 0.1, policy_kwargs: {net_arch: [64, 64]}}"
+    )
+    return path
+
+
+@pytest.fixture
+def a_processor_that_is_used_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said of OpenBLAS differs from machine to machine."""
+    monkeypatch.setattr("sb3_ddpg_custom.cli.training.blas.remarks_on_blas", list)
+
+
+@pytest.fixture
+def no_log_stays_open() -> Iterator[None]:
+    """Episode logs are closed when the test is over."""
+    yield
+    gc.collect()  # a test that leaves its monitor to the garbage collector
+    assert episode_log._open_logs == []

@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import stable_baselines3
+from helpers import SMALL
 from stable_baselines3.common.callbacks import (
     BaseCallback,
     CallbackList,
@@ -31,13 +32,6 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from sb3_ddpg_custom import DDPG, AnnealedActionNoise
 
-SMALL: dict[str, Any] = {
-    "policy_kwargs": {"net_arch": [8]},
-    "learning_starts": 20,
-    "batch_size": 8,
-    "buffer_size": 500,
-    "seed": 0,
-}
 OURS_AND_SB3S = [DDPG, stable_baselines3.DDPG]
 both = pytest.mark.parametrize("cls", OURS_AND_SB3S, ids=["ours", "SB3's"])
 

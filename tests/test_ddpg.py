@@ -10,39 +10,17 @@ import pytest
 import stable_baselines3
 import torch as th
 from gymnasium import spaces
+from helpers import SMALL
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import KVWriter, Logger
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_ddpg_custom import DDPG, AnnealedActionNoise, EpisodeScaledActionNoise, ReplayBuffer
-from sb3_ddpg_custom.episode_curves import EpisodeCurves
 from sb3_ddpg_custom.policies import initialise_outputs
-from sb3_ddpg_custom.updates import UpdateStatistics
-from sb3_ddpg_custom.wrappers import StatsMonitor, load_statistics
-
-SMALL: dict[str, Any] = {
-    "policy_kwargs": {"net_arch": [16]},
-    "learning_starts": 20,
-    "batch_size": 16,
-    "buffer_size": 1000,
-}
 
 
 def gaussian(sigma: float = 0.1) -> NormalActionNoise:
     return NormalActionNoise(np.zeros(1), sigma * np.ones(1))
-
-
-class Recorder(KVWriter):
-    def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
-
-    def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:
-        self.rows.append(dict(key_values))
-
-    def close(self) -> None:
-        pass
 
 
 def test_it_is_an_off_policy_algorithm_of_its_own() -> None:
@@ -62,10 +40,9 @@ def test_it_learns_the_identity(seed: int, identity_env: Any) -> None:
     model = DDPG(
         "MlpPolicy",
         identity_env,
-        seed=seed,
         learning_rate=5e-3,
         action_noise=gaussian(0.3),
-        **SMALL | {"batch_size": 64},
+        **SMALL | {"batch_size": 64, "seed": seed},
     ).learn(500)
     asked = np.linspace(-0.9, 0.9, 7, dtype=np.float32).reshape(-1, 1)
     answers, _ = model.predict(asked, deterministic=True)
@@ -82,8 +59,8 @@ def same(a: Any, b: Any) -> bool:
 
 @pytest.mark.parametrize("noise", [gaussian, lambda: AnnealedActionNoise(gaussian()), lambda: None])
 def test_the_same_seed_gives_the_same_weights(noise: Any) -> None:
-    runs = [DDPG("MlpPolicy", "Pendulum-v1", seed=3, action_noise=noise(), **SMALL).learn(250) for _ in range(2)]
-    other = DDPG("MlpPolicy", "Pendulum-v1", seed=4, action_noise=noise(), **SMALL).learn(250)
+    runs = [DDPG("MlpPolicy", "Pendulum-v1", action_noise=noise(), **SMALL | {"seed": 3}).learn(250) for _ in range(2)]
+    other = DDPG("MlpPolicy", "Pendulum-v1", action_noise=noise(), **SMALL | {"seed": 4}).learn(250)
     assert same(*runs)
     assert not same(runs[0], other)
 
@@ -92,14 +69,14 @@ def test_training_equals_sb3s_bit_by_bit() -> None:
     # The whole matrix of parity is issue-sized; this is the guard that every change to the update meets first.
     pair = []
     for cls in (DDPG, stable_baselines3.DDPG):
-        options = {**SMALL, "policy_kwargs": {"net_arch": [16]}, "batch_size": 100}
+        options = {**SMALL, "seed": 5, "batch_size": 100}
         extras: Any = {"update": "autograd"} if cls is DDPG else {}
-        pair.append(cls("MlpPolicy", "Pendulum-v1", seed=5, action_noise=gaussian(), **options, **extras).learn(400))
+        pair.append(cls("MlpPolicy", "Pendulum-v1", action_noise=gaussian(), **options, **extras).learn(400))
     assert same(*pair)
 
 
 def test_save_and_load_keep_predictions_and_options(tmp_path: Path) -> None:
-    model = DDPG("MlpPolicy", "Pendulum-v1", seed=0, critic_learning_rate=2e-3, max_grad_norm=1.0, **SMALL).learn(60)
+    model = DDPG("MlpPolicy", "Pendulum-v1", critic_learning_rate=2e-3, max_grad_norm=1.0, **SMALL).learn(60)
     model.save(tmp_path / "model")
     loaded = DDPG.load(tmp_path / "model", env=gym.make("Pendulum-v1"))
     observations = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
@@ -113,7 +90,7 @@ def test_save_and_load_keep_predictions_and_options(tmp_path: Path) -> None:
 def test_sb3_loads_ours_and_we_load_sb3s(tmp_path: Path) -> None:
     observations = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     for writer, reader in ((DDPG, stable_baselines3.DDPG), (stable_baselines3.DDPG, DDPG)):
-        model = writer("MlpPolicy", "Pendulum-v1", seed=0, **SMALL).learn(40)
+        model = writer("MlpPolicy", "Pendulum-v1", **SMALL).learn(40)
         model.save(tmp_path / "model")
         loaded = reader.load(tmp_path / "model")
         np.testing.assert_array_equal(model.predict(observations)[0], loaded.predict(observations)[0])
@@ -155,9 +132,7 @@ def test_without_a_rate_of_its_own_the_critic_follows_the_actors_schedule() -> N
 
 def test_weight_decay_shrinks_the_critic_only() -> None:
     def critic_and_actor_norms(decay: float) -> tuple[float, float]:
-        model = DDPG("MlpPolicy", "Pendulum-v1", seed=0, critic_weight_decay=decay, learning_rate=1e-2, **SMALL).learn(
-            200
-        )
+        model = DDPG("MlpPolicy", "Pendulum-v1", critic_weight_decay=decay, learning_rate=1e-2, **SMALL).learn(200)
         assert model.actor.optimizer.param_groups[0]["weight_decay"] == 0
         norms = [sum(p.norm().item() for p in net.parameters()) for net in (model.critic, model.actor)]
         return norms[0], norms[1]
@@ -167,8 +142,8 @@ def test_weight_decay_shrinks_the_critic_only() -> None:
 
 
 def test_output_init_bounds_the_last_layers_and_copies_them_to_the_targets() -> None:
-    model: Any = DDPG("MlpPolicy", "Pendulum-v1", seed=0, output_init=3e-3, **SMALL)
-    default: Any = DDPG("MlpPolicy", "Pendulum-v1", seed=0, **SMALL)
+    model: Any = DDPG("MlpPolicy", "Pendulum-v1", output_init=3e-3, **SMALL)
+    default: Any = DDPG("MlpPolicy", "Pendulum-v1", **SMALL)
     for network, target in ((model.actor.mu, model.actor_target.mu), (model.critic.qf0, model.critic_target.qf0)):
         last = [layer for layer in network if isinstance(layer, th.nn.Linear)][-1]
         assert 0 < last.weight.abs().max() <= 3e-3
@@ -193,7 +168,7 @@ def test_targets_start_as_hard_copies() -> None:
 
 @pytest.mark.parametrize("update", ["analytic", "autograd"])
 def test_a_callback_may_change_tau_and_the_bound_on_gradients(update: Any) -> None:
-    model = DDPG("MlpPolicy", "Pendulum-v1", seed=0, update=update, **SMALL).learn(30)
+    model = DDPG("MlpPolicy", "Pendulum-v1", update=update, **SMALL).learn(30)
     before = [parameter.clone() for parameter in model.actor.parameters()]
     model.tau, model.max_grad_norm = 1.0, 1e-12
     model.train(gradient_steps=1, batch_size=8)
@@ -206,7 +181,7 @@ def test_a_callback_may_change_tau_and_the_bound_on_gradients(update: Any) -> No
 
 
 def test_no_gradient_steps_change_nothing() -> None:
-    model = DDPG("MlpPolicy", "Pendulum-v1", seed=0, **SMALL).learn(30)
+    model = DDPG("MlpPolicy", "Pendulum-v1", **SMALL).learn(30)
     before = weights(model)[0].clone()
     model.train(gradient_steps=0)
     assert th.equal(before, weights(model)[0])
@@ -226,114 +201,8 @@ def test_an_unknown_update_is_refused_by_name() -> None:
         DDPG("MlpPolicy", "Pendulum-v1", update="magic")  # type: ignore[arg-type]
 
 
-def test_it_logs_the_keys_of_sb3_and_its_own(identity_env: Any) -> None:
-    recorder = Recorder()
-    model = DDPG("MlpPolicy", identity_env, seed=0, critic_learning_rate=2e-3, **SMALL)
-    model.set_logger(Logger(None, [recorder]))
-    model.learn(40, log_interval=10)
-    row = recorder.rows[-1]
-    assert row["train/n_updates"] == 19
-    assert (row["train/learning_rate"], row["train/critic_learning_rate"]) == (1e-3, 2e-3)
-    for name in ("actor_loss", "critic_loss", "q_mean", "q_max", "td_error", "grad_norm_actor", "grad_norm_critic"):
-        assert np.isfinite(row[f"train/{name}"]), name
-    assert row["train/q_max"] >= row["train/q_mean"]
-    assert {"rollout/ep_rew_mean", "rollout/ep_len_mean", "time/fps"} <= row.keys()
-
-
-def test_several_gradient_steps_are_reported_as_their_mean() -> None:
-    model: Any = DDPG("MlpPolicy", "Pendulum-v1", seed=0, **SMALL).learn(20)
-    seen = []
-    update = model._update
-    model._update = lambda batch, gamma: seen.append(update(batch, gamma)) or seen[-1]  # type: ignore[func-returns-value]
-    model.train(gradient_steps=5, batch_size=8)
-    assert model.last_update is not None
-    np.testing.assert_allclose(
-        model.last_update.td_error, np.mean([UpdateStatistics(*s.statistics).td_error for s in seen]), rtol=1e-6
-    )
-    assert model.last_update.q_max == max(UpdateStatistics(*s.statistics).q_max for s in seen)
-    assert model._n_updates == 5
-
-
-class AnnotatedEnv(gym.Wrapper[Any, Any, Any, Any]):
-    """Stands in for StatsMonitor: the algorithm knows it by its method only."""
-
-    def __init__(self, env: gym.Env[Any, Any]) -> None:
-        super().__init__(env)
-        self.annotations: list[dict[str, float]] = []
-
-    def annotate_episode(self, **statistics: float) -> None:
-        self.annotations.append(statistics)
-
-
-def test_qmax_is_the_mean_over_an_episodes_updates_of_the_batchs_mean_q() -> None:
-    env = AnnotatedEnv(gym.make("Pendulum-v1", max_episode_steps=25))
-    model: Any = DDPG("MlpPolicy", env, seed=0, **SMALL)
-    means: list[float] = []
-    update = model._update
-
-    def spy(batch: Any, gamma: float) -> Any:
-        result = update(batch, gamma)
-        means.append(float(UpdateStatistics(*result.statistics).q_mean))
-        return result
-
-    model._update = spy
-    model.learn(75)
-    # updates follow steps 21, 22, …; an episode's last step is followed by its update only when it has ended
-    qmax = [annotation["qmax"] for annotation in env.annotations]
-    np.testing.assert_allclose(qmax, [np.mean(means[:4]), np.mean(means[4:29]), np.mean(means[29:54])], rtol=1e-5)
-
-
-@pytest.mark.parametrize("updates", [0, 2])
-def test_envs_whose_episodes_began_and_ended_together_are_told_in_one_call(updates: int) -> None:
-    env = DummyVecEnv([lambda: AnnotatedEnv(gym.make("Pendulum-v1")) for _ in range(4)])
-    told: list[list[int]] = []
-    env_method = env.env_method
-
-    def spy(name: str, *, indices: list[int], **kwargs: Any) -> list[Any]:
-        told.append(indices)
-        return env_method(name, indices=indices, **kwargs)
-
-    env.env_method = spy  # type: ignore[method-assign, assignment]
-    curves = EpisodeCurves(env)
-    infos: list[dict[str, Any]] = [{}] * 4
-    for q_sum, dones in ((1.0, [0, 1, 0, 0]), (5.0, [1, 1, 0, 1])):
-        if updates:
-            curves.add_updates(q_sum, updates)
-        curves.publish(np.array(dones, dtype=bool), infos, Logger(None, []), episode=0)
-    assert told == ([[1], [0, 3], [1]] if updates else [[1], [0, 1, 3]])
-    qmaxes = [[annotation["qmax"] for annotation in wrapped.annotations] for wrapped in env.envs]  # type: ignore[attr-defined]
-    expected = [[1.5], [0.5, 2.5], [], [1.5]] if updates else [[np.nan], [np.nan] * 2, [], [np.nan]]
-    for got, wanted in zip(qmaxes, expected, strict=True):
-        np.testing.assert_array_equal(got, wanted)
-
-
-def test_a_wrapper_that_ends_episodes_around_the_monitor_does_not_stop_the_training(tmp_path: Path) -> None:
-    env = gym.wrappers.TimeLimit(StatsMonitor(gym.make("Pendulum-v1"), tmp_path / "rewards.npz"), 10)
-    DDPG("MlpPolicy", env, **SMALL).learn(35)
-    env.close()
-    assert len(load_statistics(tmp_path / "rewards.npz")["rewards"]) == 0
-
-
-def test_qmax_is_nan_before_the_first_update() -> None:
-    env = AnnotatedEnv(gym.make("Pendulum-v1", max_episode_steps=10))
-    DDPG("MlpPolicy", env, **SMALL).learn(15)
-    assert np.isnan(env.annotations[0]["qmax"])
-
-
-def test_tensorboard_gets_a_point_per_episode(tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    env = gym.make("Pendulum-v1", max_episode_steps=25)
-    DDPG("MlpPolicy", env, seed=0, tensorboard_log=str(tmp_path), **SMALL).learn(100)
-    (folder,) = tmp_path.iterdir()
-    assert folder.name == "DDPG_1"
-    events = EventAccumulator(str(folder)).Reload()
-    assert [event.step for event in events.Scalars("episode/reward")] == [0, 1, 2, 3]
-    assert [event.step for event in events.Scalars("episode/qmax")] == [0, 1, 2, 3]
-
-
 def test_time_limits_are_bootstrapped_and_the_true_last_observation_is_kept() -> None:
-    model = DDPG("MlpPolicy", gym.make("Pendulum-v1", max_episode_steps=7), seed=0, **SMALL).learn(15)
+    model = DDPG("MlpPolicy", gym.make("Pendulum-v1", max_episode_steps=7), **SMALL).learn(15)
     buffer = model.replay_buffer
     assert isinstance(buffer, ReplayBuffer)
     assert buffer.dones[:15, 0].nonzero()[0].tolist() == [6, 13]
@@ -370,7 +239,7 @@ def test_the_stored_action_is_the_one_that_was_executed() -> None:
 
 @pytest.mark.parametrize("options", [{"n_steps": 3}, {"optimize_memory_usage": True}, {"n_steps": 2, "gamma": 0.5}])
 def test_n_steps_and_memory_saving_are_the_buffers_own(options: dict[str, Any]) -> None:
-    model = DDPG("MlpPolicy", "Pendulum-v1", seed=0, **SMALL | options).learn(40)
+    model = DDPG("MlpPolicy", "Pendulum-v1", **SMALL | options).learn(40)
     buffer = model.replay_buffer
     assert type(buffer) is ReplayBuffer
     wanted = (options.get("n_steps", 1), "optimize_memory_usage" in options)
@@ -382,10 +251,10 @@ def test_n_steps_and_memory_saving_are_the_buffers_own(options: dict[str, Any]) 
 def test_n_step_training_equals_sb3s_bit_by_bit() -> None:
     pair = []
     for cls in (DDPG, stable_baselines3.DDPG):
-        options = {**SMALL, "n_steps": 4, "buffer_size": 150, "batch_size": 100}
+        options = {**SMALL, "seed": 5, "n_steps": 4, "buffer_size": 150, "batch_size": 100}
         env = gym.make("Pendulum-v1", max_episode_steps=30)
         extras: Any = {"update": "autograd"} if cls is DDPG else {}
-        pair.append(cls("MlpPolicy", env, seed=5, action_noise=gaussian(), **options, **extras).learn(250))
+        pair.append(cls("MlpPolicy", env, action_noise=gaussian(), **options, **extras).learn(250))
     assert same(*pair)
 
 
@@ -393,8 +262,8 @@ def test_memory_saving_does_not_change_the_training_nor_do_several_learns() -> N
     pair = []
     for saving in (False, True):
         env = gym.make("Pendulum-v1", max_episode_steps=30)
-        options = {**SMALL, "n_steps": 3, "buffer_size": 80, "optimize_memory_usage": saving}
-        model = DDPG("MlpPolicy", env, seed=5, action_noise=gaussian(), **options)
+        options = {**SMALL, "seed": 5, "n_steps": 3, "buffer_size": 80, "optimize_memory_usage": saving}
+        model = DDPG("MlpPolicy", env, action_noise=gaussian(), **options)
         # the second begins in mid-episode; SB3 would warn here and make the last transition terminal
         model.learn(50).learn(30)
         buffer = model.replay_buffer
@@ -415,7 +284,7 @@ def test_a_foreign_buffer_still_hears_that_n_steps_is_ignored() -> None:
 
 def test_an_n_step_zip_loads_here_and_in_sb3(tmp_path: Path) -> None:
     options: dict[str, Any] = {"n_steps": 3, "gamma": 0.9, "optimize_memory_usage": True}
-    model = DDPG("MlpPolicy", "Pendulum-v1", seed=0, **SMALL | options).learn(40)
+    model = DDPG("MlpPolicy", "Pendulum-v1", **SMALL | options).learn(40)
     model.save(tmp_path / "model")
     loaded = DDPG.load(tmp_path / "model", env=gym.make("Pendulum-v1"))
     with pytest.warns(UserWarning, match="n_steps"):  # of any class but its own, also where it passes n_steps on
@@ -458,7 +327,7 @@ def test_dict_observations_go_with_every_option(n_envs: int) -> None:
     env = make_vec_env(NumberedEnv, n_envs=n_envs)
     options: dict[str, Any] = {"n_steps": 3, "gamma": 0.5, "optimize_memory_usage": True, "buffer_size": 60}
     kwargs = {"priority_exponent": 0.6}
-    model = DDPG("MultiInputPolicy", env, seed=0, replay_buffer_kwargs=kwargs, **SMALL | options).learn(150)
+    model = DDPG("MultiInputPolicy", env, replay_buffer_kwargs=kwargs, **SMALL | options).learn(150)
     model.learn(53)
     assert model.replay_buffer is not None
     batch: Any = model.replay_buffer.sample(500)
@@ -475,11 +344,10 @@ def test_it_learns_the_identity_with_priorities(options: dict[str, Any], identit
     model = DDPG(
         "MlpPolicy",
         identity_env,
-        seed=0,
         learning_rate=5e-3,
         action_noise=gaussian(0.3),
         replay_buffer_kwargs={"priority_exponent": 0.6},
-        **SMALL | {"batch_size": 64} | options,
+        **SMALL | {"policy_kwargs": {"net_arch": [16]}, "batch_size": 64} | options,
     ).learn(500)
     asked = np.linspace(-0.9, 0.9, 7, dtype=np.float32).reshape(-1, 1)
     answers, _ = model.predict(asked, deterministic=True)

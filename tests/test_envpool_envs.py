@@ -8,13 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from gymnasium import spaces
+from helpers import SMALL
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecMonitor
 
 from sb3_ddpg_custom import DDPG, ReplayBuffer
 from sb3_ddpg_custom.envpool_envs import EnvPoolVecEnv
-
-SMALL: dict[str, Any] = {"policy_kwargs": {"net_arch": [8]}, "learning_starts": 20, "batch_size": 8}
 
 
 class CountingPool:
@@ -101,7 +100,7 @@ def test_a_seed_takes_effect_at_the_next_reset(pools: list[dict[str, Any]]) -> N
 
 
 def test_ddpg_stores_what_happened(pools: list[dict[str, Any]]) -> None:
-    model = DDPG("MlpPolicy", VecMonitor(EnvPoolVecEnv("Counting", 4)), seed=0, **SMALL).learn(200)
+    model = DDPG("MlpPolicy", VecMonitor(EnvPoolVecEnv("Counting", 4)), **SMALL).learn(200)
     assert model.ep_info_buffer
     assert {episode["l"] for episode in model.ep_info_buffer} == {2, 3, 4, 5}
     buffer = model.replay_buffer
@@ -142,7 +141,7 @@ def test_the_real_envpool() -> None:
     np.testing.assert_array_equal(env.reset(), first)
     env.seed(2)
     assert not np.array_equal(env.reset(), first)
-    model = DDPG("MlpPolicy", VecMonitor(env), seed=0, **SMALL).learn(60)
+    model = DDPG("MlpPolicy", VecMonitor(env), **SMALL).learn(60)
     assert model.ep_info_buffer
     assert model.ep_info_buffer[-1]["l"] == 5
     env.close()

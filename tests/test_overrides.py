@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import stable_baselines3
 import torch as th
+from helpers import SMALL
 from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import ContinuousCritic
@@ -23,8 +24,8 @@ from sb3_ddpg_custom.overrides import overridden, overridden_for_acting, overrid
 from sb3_ddpg_custom.updates import FlatUpdate
 
 WAYS = ["auto", "analytic", pytest.param("compiled", marks=pytest.mark.skipif(not find_spec("numba"), reason="Numba"))]
-SMALL: dict[str, Any] = {"learning_starts": 8, "batch_size": 8, "buffer_size": 60, "seed": 0, "device": "cpu"}
 STEPS = 16
+EARLY = SMALL | {"learning_starts": 8, "batch_size": 8}
 
 
 def methods(base: type) -> list[str]:
@@ -66,7 +67,7 @@ def calls_of(algorithm: Any, part: str, name: str, **kwargs: Any) -> int:
         kwargs["replay_buffer_class"] = counting(ReplayBuffer if ours else SB3ReplayBuffer, name, calls)
     if part == "algorithm":
         algorithm = counting(algorithm, name, calls)
-    m = algorithm(policy, "Pendulum-v1", policy_kwargs={"net_arch": [8]}, **{**SMALL, **kwargs})
+    m = algorithm(policy, "Pendulum-v1", **{**EARLY, **kwargs})
     for network in ("actor", "critic"):
         if part == network:
             kind = counting(PARTS[part], name, calls)
@@ -148,7 +149,7 @@ def build(update: Any, override: str) -> Any:
     algorithm = ClippedModel if override == "the model's predict" else DDPG
     buffers = {"_normalize_reward": Rewarding, "to_torch": Floats, "_get_samples": Shifted}
     policy: Any = Clipped if override == "predict" else "MlpPolicy"
-    kwargs = {"replay_buffer_class": buffers.get(override), "policy_kwargs": {"net_arch": [8]}, **SMALL}
+    kwargs = {"replay_buffer_class": buffers.get(override), **EARLY}
     if override.startswith("priorities"):
         kwargs |= {"replay_buffer_class": Shifted, "replay_buffer_kwargs": {"priority_exponent": 0.6}}
     m = algorithm(policy, "Pendulum-v1", update=update, **kwargs)
@@ -180,7 +181,7 @@ def test_it_trains_what_autograd_trains(update: str, override: str) -> None:
 def test_a_policy_that_clips_is_clipped_while_it_explores(override: str, noise: Any) -> None:
     algorithm: Any = ClippedModel if override == "the model's predict" else DDPG
     policy: Any = Clipped if override == "predict" else "MlpPolicy"
-    m = algorithm(policy, "Pendulum-v1", parameter_noise=noise, policy_kwargs={"net_arch": [8]}, **SMALL).learn(40)
+    m = algorithm(policy, "Pendulum-v1", parameter_noise=noise, **EARLY).learn(40)
     explored = m.replay_buffer.actions[8:40]
     # ±0.1 N·m of Pendulum's ±2
     assert np.abs(explored).max() <= 0.05 + 1e-6
@@ -188,7 +189,7 @@ def test_a_policy_that_clips_is_clipped_while_it_explores(override: str, noise: 
 
 
 def test_predict_that_is_assigned_counts_too() -> None:
-    m: Any = DDPG("MlpPolicy", "Pendulum-v1", policy_kwargs={"net_arch": [8]}, **SMALL)
+    m: Any = DDPG("MlpPolicy", "Pendulum-v1", **EARLY)
     predict = m.predict
     m.predict = lambda *args, **kwargs: (predict(*args, **kwargs)[0].clip(-0.1, 0.1), None)
     m.learn(40)
@@ -204,7 +205,7 @@ def test_a_subclass_that_overrides_nothing_of_this_stays_quick() -> None:
         def describe(self) -> str:
             return self.name
 
-    m = DDPG(Mine, "Pendulum-v1", policy_kwargs={"net_arch": [8]}, **SMALL).learn(20)
+    m = DDPG(Mine, "Pendulum-v1", **EARLY).learn(20)
     assert isinstance(m._update, FlatUpdate)
     assert m._actor is not None
 
@@ -212,7 +213,7 @@ def test_a_subclass_that_overrides_nothing_of_this_stays_quick() -> None:
 def test_a_method_of_a_class_that_is_replaced_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     forward = Actor.forward
     monkeypatch.setattr(Actor, "forward", lambda self, obs: 0.1 * forward(self, obs))
-    m = DDPG("MlpPolicy", "Pendulum-v1", policy_kwargs={"net_arch": [8]}, **SMALL).learn(20)
+    m = DDPG("MlpPolicy", "Pendulum-v1", **EARLY).learn(20)
     assert not isinstance(m._update, FlatUpdate)
     monkeypatch.undo()
     m.learn(5, reset_num_timesteps=False)
@@ -220,7 +221,7 @@ def test_a_method_of_a_class_that_is_replaced_is_obeyed(monkeypatch: pytest.Monk
 
 
 def test_overridden_names_what_it_found() -> None:
-    policy: Any = DDPG("MlpPolicy", "Pendulum-v1", **SMALL).policy
+    policy: Any = DDPG("MlpPolicy", "Pendulum-v1", **EARLY).policy
     assert overridden(policy, TD3Policy) is overridden_for_updates(policy) is overridden_for_acting(policy) is None
     policy.__class__ = Clipped
     assert overridden(policy, TD3Policy) == overridden_for_acting(policy) == "predict"

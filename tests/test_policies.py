@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
+from helpers import SMALL
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
 from sb3_ddpg_custom import DDPG
-
-SMALL: dict[str, Any] = {"learning_starts": 10, "batch_size": 8, "buffer_size": 200, "seed": 0, "device": "cpu"}
 
 
 class Fields(gym.Env[Any, Any]):
@@ -85,7 +84,7 @@ KINDS: dict[str, tuple[Any, spaces.Space[Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_network_trains_whole(kind: str) -> None:
     policy, space, kwargs = KINDS[kind]
-    model = DDPG(policy, Fields(space), policy_kwargs=dict(kwargs), tau=0.5, **SMALL)
+    model = DDPG(policy, Fields(space), tau=0.5, **SMALL | {"policy_kwargs": dict(kwargs)})
     before = {name: value.clone() for name, value in model.policy.named_parameters()}
     model.learn(60)
     for name, value in model.policy.named_parameters():
@@ -95,7 +94,7 @@ def test_every_network_trains_whole(kind: str) -> None:
 
 
 def test_running_statistics_reach_the_targets() -> None:
-    model = DDPG("MlpPolicy", Fields(VECTOR), policy_kwargs=KINDS["batch norm"][2], **SMALL).learn(60)
+    model = DDPG("MlpPolicy", Fields(VECTOR), **SMALL | {"policy_kwargs": KINDS["batch norm"][2]}).learn(60)
     buffers = dict(model.policy.named_buffers())
     copied = [name for name in buffers if "target" in name and "running_" in name]
     assert len(copied) == 4
@@ -106,7 +105,7 @@ def test_running_statistics_reach_the_targets() -> None:
 
 
 def test_predictions_are_made_with_the_statistics_and_not_with_the_batch() -> None:
-    model = DDPG("MlpPolicy", Fields(VECTOR), policy_kwargs=KINDS["batch norm"][2], **SMALL).learn(60)
+    model = DDPG("MlpPolicy", Fields(VECTOR), **SMALL | {"policy_kwargs": KINDS["batch norm"][2]}).learn(60)
     observations = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
     together, _ = model.predict(observations)
     alone = [model.predict(one)[0] for one in observations]

@@ -11,6 +11,7 @@ import pytest
 import stable_baselines3
 import torch as th
 from gymnasium import spaces
+from helpers import SMALL, make_model
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.noise import NormalActionNoise
@@ -19,12 +20,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvWrapper
 
 from sb3_ddpg_custom import DDPG, AnnealedActionNoise, EpisodeBias, EpisodeScaledActionNoise, ReplayBuffer
 
-SMALL: dict[str, Any] = {"learning_starts": 20, "batch_size": 16, "buffer_size": 200, "seed": 0, "device": "cpu"}
 FIELDS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
-
-
-def model(env: Any = "Pendulum-v1", **kwargs: Any) -> Any:
-    return DDPG("MlpPolicy", env, **{"policy_kwargs": {"net_arch": [16, 12]}, **SMALL, **kwargs})
 
 
 def filled(rows: int, first: float = 0.0, **kwargs: Any) -> ReplayBuffer:
@@ -123,7 +119,7 @@ def test_an_env_of_whole_numbers_gets_them_and_the_buffer_real_ones(
 ) -> None:
     env = Whole(low, high, dtype)
     noise = NormalActionNoise(np.zeros(2), 0.3 * np.ones(2))
-    m = model(env, update=update, action_noise=noise).learn(60)
+    m = make_model(env, update=update, action_noise=noise).learn(60)
     stored = m.replay_buffer.actions[:60, 0]
     assert stored.dtype == np.float32
     got = np.array(env.got[:60], np.float64)
@@ -135,7 +131,7 @@ def test_an_env_of_whole_numbers_gets_them_and_the_buffer_real_ones(
 
 
 def test_whole_numbers_survive_a_zip(tmp_path: Path) -> None:
-    m = model(Whole(-100, 100, np.int8)).learn(30)
+    m = make_model(Whole(-100, 100, np.int8)).learn(30)
     m.save(tmp_path / "whole")
     loaded = DDPG.load(tmp_path / "whole", env=Whole(-100, 100, np.int8)).learn(30)
     assert loaded.action_space == spaces.Box(-100, 100, (2,), np.int8)
@@ -175,7 +171,7 @@ class Simulator(VecEnvWrapper):
 @pytest.mark.parametrize("error", [NotImplementedError, AttributeError, TypeError, RuntimeError])
 def test_a_vectorised_simulator_without_single_envs_trains(error: type[Exception], asked: bool) -> None:
     envs = DummyVecEnv([lambda: gym.make("Pendulum-v1", max_episode_steps=10)] * 2)
-    m = model(Simulator(envs, error("no single envs"), asked=asked))
+    m = make_model(Simulator(envs, error("no single envs"), asked=asked))
     m.learn(100)
     assert m._episode_num == 10
     assert m._n_updates > 0
@@ -195,7 +191,7 @@ def test_an_action_is_sampled_without_learn(noise: Any) -> None:
 
 def test_progress_is_all_before_the_first_learn() -> None:
     noise = AnnealedActionNoise(NormalActionNoise(np.zeros(1), np.ones(1)))
-    m = model(action_noise=noise)
+    m = make_model(action_noise=noise)
     m._last_obs = m.env.reset()
     m._sample_action(0, noise, 1)
     assert noise.scale == 1.0
@@ -203,12 +199,12 @@ def test_progress_is_all_before_the_first_learn() -> None:
 
 @pytest.mark.parametrize("kwargs", [{}, {"n_steps": 3}, {"replay_buffer_kwargs": {"priority_exponent": 0.6}}])
 def test_a_buffer_is_loaded_where_there_is_none(kwargs: Any, tmp_path: Path) -> None:
-    m = model(**kwargs).learn(50)
+    m = make_model(**kwargs).learn(50)
     before = m.replay_buffer
     m.save_replay_buffer(tmp_path / "buffer")
     m.replay_buffer = None
     m.load_replay_buffer(tmp_path / "buffer")
-    assert (m.replay_buffer.n_steps, m.replay_buffer.pos, m.replay_buffer.buffer_size) == (before.n_steps, 50, 200)
+    assert (m.replay_buffer.n_steps, m.replay_buffer.pos, m.replay_buffer.buffer_size) == (before.n_steps, 50, 500)
     np.testing.assert_array_equal(m.replay_buffer.observations, before.observations)
     m.learn(10, reset_num_timesteps=False)
 
@@ -228,7 +224,7 @@ def noise_of(kind: Any) -> Any:
 )
 @pytest.mark.parametrize("n_envs", [1, 2])
 def test_sb3_refuses_what_it_would_train_otherwise(kwargs: Any, n_envs: int, tmp_path: Path) -> None:
-    m = model(make_vec_env("Pendulum-v1", n_envs), **kwargs).learn(30)
+    m = make_model(make_vec_env("Pendulum-v1", n_envs), **kwargs).learn(30)
     m.save(tmp_path / "zip")
     DDPG.load(tmp_path / "zip", env=m.env).learn(30)
     with pytest.raises(RuntimeError, match="needs_sb3_ddpg_custom"):
@@ -239,7 +235,7 @@ def test_a_frozen_actor_is_left_alone_and_the_critic_trained_as_in_sb3() -> None
     trained: list[Any] = []
     ways: list[tuple[Any, dict[str, Any]]] = [(stable_baselines3.DDPG, {}), (DDPG, {"update": "autograd"}), (DDPG, {})]
     for algorithm, update in ways:
-        m: Any = algorithm("MlpPolicy", "Pendulum-v1", policy_kwargs={"net_arch": [8]}, **SMALL, **update)
+        m: Any = algorithm("MlpPolicy", "Pendulum-v1", **SMALL, **update)
         m.actor.requires_grad_(False)
         trained.append(m.learn(60).policy.state_dict())
     theirs, *ours = trained
@@ -249,7 +245,7 @@ def test_a_frozen_actor_is_left_alone_and_the_critic_trained_as_in_sb3() -> None
 
 
 def test_the_critic_follows_the_models_schedule() -> None:
-    m = model().learn(30)
+    m = make_model().learn(30)
     m.lr_schedule = lambda progress: 0.25
     m.train(1, 16)
     assert [network.optimizer.param_groups[0]["lr"] for network in (m.actor, m.critic)] == [0.25, 0.25]
@@ -259,16 +255,16 @@ def test_the_critic_follows_the_models_schedule() -> None:
 
 
 def test_a_discount_that_is_changed_reaches_n_step_returns() -> None:
-    m = model(n_steps=3).learn(40)
+    m = make_model(n_steps=3).learn(40)
     m.gamma = 0.5
     m.train(1, 16)
     assert m.replay_buffer.gamma == 0.5
-    other = model(replay_buffer_kwargs={"n_steps": 3, "gamma": 0.75}).learn(40)
+    other = make_model(replay_buffer_kwargs={"n_steps": 3, "gamma": 0.75}).learn(40)
     assert other.replay_buffer.gamma == 0.75
 
 
 def test_a_schedule_for_the_critic_alone() -> None:
-    m = model().learn(30)
+    m = make_model().learn(30)
     m.critic_lr_schedule = lambda progress: 0.125
     m.train(1, 16)
     assert [network.optimizer.param_groups[0]["lr"] for network in (m.actor, m.critic)] == [1e-3, 0.125]
@@ -331,7 +327,7 @@ def test_dones_are_0_and_1() -> None:
 
 
 def test_a_copy_of_a_model_keeps_a_method_that_was_assigned() -> None:
-    m = model()
+    m = make_model()
     m.train = print
     assert copy.deepcopy(m).train is print
 
@@ -355,6 +351,6 @@ class Lists(VecEnvWrapper):
 
 
 def test_dones_may_be_a_list() -> None:
-    m = model(Lists(make_vec_env(lambda: gym.make("Pendulum-v1", max_episode_steps=10), 2))).learn(100)
+    m = make_model(Lists(make_vec_env(lambda: gym.make("Pendulum-v1", max_episode_steps=10), 2))).learn(100)
     assert m._episode_num == 10
     assert m.replay_buffer.timeouts[:50].sum() == 10

@@ -8,24 +8,18 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
+from helpers import make_model
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import nn
 
-from sb3_ddpg_custom import DDPG
 from sb3_ddpg_custom.acting.numpy_actor import NumpyActor
 from sb3_ddpg_custom.updates import CompiledUpdate
-
-SMALL: dict[str, Any] = {"learning_starts": 10, "batch_size": 8, "buffer_size": 200, "seed": 0, "device": "cpu"}
-
-
-def model(env: Any = "Pendulum-v1", policy: str = "MlpPolicy", **kwargs: Any) -> DDPG:
-    return DDPG(policy, env, **SMALL, policy_kwargs={"net_arch": [12, 8], **kwargs})
 
 
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh, nn.SiLU])
 @pytest.mark.parametrize("net_arch", [[], [5], [12, 8]])
 def test_it_computes_what_predict_computes(activation: type[nn.Module], net_arch: list[int]) -> None:
-    m = model(activation_fn=activation, net_arch=net_arch)
+    m = make_model(policy_kwargs={"activation_fn": activation, "net_arch": net_arch})
     act = NumpyActor.of(m._update)
     assert act is not None
     observations = np.random.default_rng(0).normal(size=(6, 3))
@@ -37,7 +31,7 @@ def test_it_computes_what_predict_computes(activation: type[nn.Module], net_arch
 @pytest.mark.parametrize("update", ["auto", "analytic"])
 def test_many_envs_act_through_torch_whose_threads_are_torchs(update: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """NumPy's threads, once woken, look for work at full speed: sixteen envs doubled the time of each update."""
-    m = DDPG("MlpPolicy", "Pendulum-v1", **SMALL, update=update, policy_kwargs={"net_arch": [128, 64]})
+    m = make_model(update=update, policy_kwargs={"net_arch": [128, 64]})
     act = NumpyActor.of(m._update)
     assert act is not None
     observations = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)  # 64 · 128 · 64 = 2 · 64³
@@ -48,7 +42,7 @@ def test_many_envs_act_through_torch_whose_threads_are_torchs(update: Any, monke
 
 
 def test_it_follows_the_weights_wherever_they_go() -> None:
-    m: Any = model()
+    m: Any = make_model()
     observation = np.ones((1, 3), np.float32)
 
     def check() -> None:
@@ -69,7 +63,7 @@ def test_it_follows_the_weights_wherever_they_go() -> None:
 
 @pytest.mark.parametrize("kwargs", [{"activation_fn": nn.GELU}, {"optimizer_class": th.optim.RMSprop}])
 def test_what_it_does_not_know_goes_through_the_policy(kwargs: dict[str, Any]) -> None:
-    m = model(**kwargs)
+    m = make_model(policy_kwargs=kwargs)
     assert m._actor is None
     m.learn(30)
 
@@ -84,7 +78,7 @@ def test_actions_of_two_dimensions_go_through_the_policy() -> None:
             assert action.shape == (1, 1)
             return self.env.step(action[0])
 
-    m = model(Matrix())
+    m = make_model(Matrix())
     assert m._actor is None
     m.learn(30)
 
@@ -98,8 +92,8 @@ class Look(BaseCallback):
 
 
 def test_a_copy_taken_in_the_middle_of_training_has_modes_of_its_own() -> None:
-    m, look = model(), Look()
-    m.learn(15, callback=look)
+    m, look = make_model(), Look()
+    m.learn(30, callback=look)
     for policy in (m.policy, look.copied):
         assert "set_training_mode" not in policy.__dict__
         policy.set_training_mode(True)
@@ -119,8 +113,8 @@ class Modes(BaseCallback):
 
 
 def test_modes_are_as_sb3_sets_them() -> None:
-    m, modes = model(), Modes()
-    m.learn(15, callback=modes)
-    assert modes.seen == [(False, False, False)] * 15
+    m, modes = make_model(), Modes()
+    m.learn(30, callback=modes)
+    assert modes.seen == [(False, False, False)] * 30
     for networks, training in (((m.actor, m.critic), True), ((m.actor_target, m.critic_target), False)):
         assert {module.training for network in networks for module in network.modules()} == {training}

@@ -7,6 +7,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import stable_baselines3
+from helpers import SMALL
 from numpy.typing import NDArray
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise, VectorizedActionNoise
@@ -15,8 +16,6 @@ from stable_baselines3.common.vec_env import VecEnv
 from sb3_ddpg_custom import DDPG, AnnealedActionNoise, EpisodeBias, EpisodeScaledActionNoise, PerEnvActionNoise
 from sb3_ddpg_custom.acting.action_noise import fit_to_envs, report_progress
 from sb3_ddpg_custom.acting.noise_of_all_envs import NoiseAtOnce, at_once
-
-SMALL: dict[str, Any] = {"policy_kwargs": {"net_arch": [8]}, "learning_starts": 10, "batch_size": 8}
 
 
 def normal(sigma: float = 1.0) -> NormalActionNoise:
@@ -150,7 +149,7 @@ def test_an_unknown_noise_of_several_envs_is_refused_by_name() -> None:
 @pytest.mark.parametrize("n_envs", [1, 3])
 def test_training_with_a_range(cls: Any, n_envs: int) -> None:
     noise = PerEnvActionNoise(normal(), n_envs, low=0.1, high=0.4)
-    model = cls("MlpPolicy", pendulum(n_envs), seed=0, action_noise=noise, **SMALL).learn(20 * n_envs)
+    model = cls("MlpPolicy", pendulum(n_envs), action_noise=noise, **SMALL).learn(20 * n_envs)
     assert model.action_noise is noise
     assert model.num_timesteps == 20 * n_envs
 
@@ -159,7 +158,7 @@ def test_training_with_a_range(cls: Any, n_envs: int) -> None:
 @pytest.mark.parametrize("n_envs", [1, 2, 5])
 def test_a_saved_noise_fits_another_number_of_envs(make: Any, n_envs: int, tmp_path: Path) -> None:
     """SB3's own stops here: the noise in the zip is that of three envs."""
-    DDPG("MlpPolicy", pendulum(3), seed=0, action_noise=make(), **SMALL).learn(30).save(tmp_path / "model")
+    DDPG("MlpPolicy", pendulum(3), action_noise=make(), **SMALL).learn(30).save(tmp_path / "model")
     loaded = DDPG.load(tmp_path / "model", env=pendulum(n_envs)).learn(10 * n_envs)
     assert loaded.action_noise is not None
     assert loaded.action_noise().shape == (n_envs, 1)

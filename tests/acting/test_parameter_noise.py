@@ -9,6 +9,7 @@ import pytest
 import stable_baselines3
 import torch as th
 from gymnasium import spaces
+from helpers import SMALL
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
@@ -18,8 +19,6 @@ from torch import nn
 
 from sb3_ddpg_custom import DDPG, ParameterNoise
 from sb3_ddpg_custom.acting.parameter_noise import PerturbedActor
-
-SMALL: dict[str, Any] = {"policy_kwargs": {"net_arch": [16]}, "learning_starts": 20, "batch_size": 16}
 
 
 class NormalisedReLU(nn.Module):
@@ -187,7 +186,7 @@ def test_the_distance_is_that_of_the_paper(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("n_envs", [1, 2])
 def test_the_perturbed_actor_acts_and_the_online_actor_predicts(n_envs: int) -> None:
-    model = DDPG("MlpPolicy", pendulum(n_envs), seed=0, parameter_noise=ParameterNoise(0.5), **SMALL).learn(60)
+    model = DDPG("MlpPolicy", pendulum(n_envs), parameter_noise=ParameterNoise(0.5), **SMALL).learn(60)
     observations: Any = model._last_obs
     action, stored = model._sample_action(0, None, n_envs)
     assert model._perturbed_actor is not None
@@ -208,7 +207,7 @@ def test_action_noise_is_added_on_top_and_clipped() -> None:
 
 def test_warm_up_draws_the_same_random_actions_as_without() -> None:
     buffers = [
-        DDPG("MlpPolicy", pendulum(1), seed=0, parameter_noise=noise, **SMALL).learn(30).replay_buffer
+        DDPG("MlpPolicy", pendulum(1), parameter_noise=noise, **SMALL).learn(30).replay_buffer
         for noise in (None, ParameterNoise())
     ]
     plain, perturbed = (buffer.actions[:30, 0, 0] for buffer in buffers if buffer is not None)
@@ -218,7 +217,7 @@ def test_warm_up_draws_the_same_random_actions_as_without() -> None:
 
 def test_it_adapts_at_its_interval_and_logs() -> None:
     noise = ParameterNoise(0.2, std=1e-6, adapt_every_steps=10)
-    model = DDPG("MlpPolicy", pendulum(1), seed=0, parameter_noise=noise, **SMALL).learn(55)
+    model = DDPG("MlpPolicy", pendulum(1), parameter_noise=noise, **SMALL).learn(55)
     # the first perturbed step is number 20, so the size moves before steps 30, 40 and 50
     assert model.parameter_noise is not None
     assert model.parameter_noise.std == pytest.approx(1e-6 * 1.01**3)
@@ -229,7 +228,7 @@ def test_it_adapts_at_its_interval_and_logs() -> None:
 
 def test_the_size_settles_where_actions_change_by_the_target() -> None:
     noise = ParameterNoise(0.2, std=5.0, adaptation=1.2, adapt_every_steps=1)
-    model = DDPG("MlpPolicy", pendulum(1), seed=0, parameter_noise=noise, learning_rate=1e-5, **SMALL).learn(200)
+    model = DDPG("MlpPolicy", pendulum(1), parameter_noise=noise, learning_rate=1e-5, **SMALL).learn(200)
     assert model._perturbed_actor is not None
     assert model.replay_buffer is not None
     observations = model.replay_buffer.sample(200).observations
@@ -238,7 +237,7 @@ def test_the_size_settles_where_actions_change_by_the_target() -> None:
 
 
 def test_a_new_episode_gets_new_noise_during_training() -> None:
-    model = DDPG("MlpPolicy", pendulum(2, steps=10), seed=0, parameter_noise=ParameterNoise(), **SMALL).learn(50)
+    model = DDPG("MlpPolicy", pendulum(2, steps=10), parameter_noise=ParameterNoise(), **SMALL).learn(50)
     acting: Any = model._perturbed_actor
     assert not acting._begins_anew.all()
     model.learn(2, reset_num_timesteps=False)
@@ -252,7 +251,7 @@ def test_a_new_episode_gets_new_noise_during_training() -> None:
 def test_the_same_seed_gives_the_same_weights(n_envs: int) -> None:
     def final(seed: int) -> th.Tensor:
         noise = ParameterNoise(adapt_every_steps=5)
-        model = DDPG("MlpPolicy", pendulum(n_envs), seed=seed, parameter_noise=noise, **SMALL).learn(120)
+        model = DDPG("MlpPolicy", pendulum(n_envs), parameter_noise=noise, **SMALL | {"seed": seed}).learn(120)
         assert model.parameter_noise is not None
         return th.cat([p.flatten() for p in model.policy.parameters()] + [th.tensor([model.parameter_noise.std])])
 
@@ -263,7 +262,7 @@ def test_the_same_seed_gives_the_same_weights(n_envs: int) -> None:
 def test_it_learns_the_identity(identity_env: Any) -> None:
     # One-step episodes: new noise at every step.
     options: dict[str, Any] = {**SMALL, "batch_size": 64, "learning_rate": 5e-3}
-    model = DDPG("MlpPolicy", identity_env, seed=0, parameter_noise=ParameterNoise(0.3), **options).learn(600)
+    model = DDPG("MlpPolicy", identity_env, parameter_noise=ParameterNoise(0.3), **options).learn(600)
     asked = np.linspace(-0.9, 0.9, 7, dtype=np.float32).reshape(-1, 1)
     answers, _ = model.predict(asked, deterministic=True)
     assert np.abs(answers - asked).max() < 0.3  # without noise 0.2; answering 0 would be 0.9
@@ -279,7 +278,7 @@ def test_layer_normalisation_as_the_docstring_shows_it() -> None:
 
 def test_the_size_is_saved_and_the_weights_of_the_moment_are_not(tmp_path: Path) -> None:
     noise = ParameterNoise(0.2, std=0.1, adapt_every_steps=3)
-    model = DDPG("MlpPolicy", pendulum(2), seed=0, parameter_noise=noise, **SMALL).learn(60)
+    model = DDPG("MlpPolicy", pendulum(2), parameter_noise=noise, **SMALL).learn(60)
     model.save(tmp_path / "model")
     loaded = DDPG.load(tmp_path / "model", env=pendulum(3))
     assert repr(loaded.parameter_noise) == repr(model.parameter_noise)
@@ -302,7 +301,7 @@ def test_dict_observations_and_normalised_envs() -> None:
 
     noise = ParameterNoise(adapt_every_steps=5)
     env = VecNormalize(make_vec_env(Parts, n_envs=2))
-    model = DDPG("MultiInputPolicy", env, seed=0, parameter_noise=noise, **SMALL)
+    model = DDPG("MultiInputPolicy", env, parameter_noise=noise, **SMALL)
     buffer: Any = model.replay_buffer
     sample, normalisers = buffer.sample, []
 

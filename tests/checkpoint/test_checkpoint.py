@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 import stable_baselines3
 import torch as th
+from helpers import SMALL
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_ddpg_custom import DDPG
 from sb3_ddpg_custom.checkpoint import CheckpointError, build_policy, read_checkpoint, replacing, save_checkpoint
 from sb3_ddpg_custom.checkpoint.normalization import normalize_like, to_arrays
 
-SMALL: dict[str, Any] = {"policy_kwargs": {"net_arch": [8]}, "buffer_size": 100}
 OBSERVATIONS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
 
 
 @pytest.fixture
 def model() -> DDPG:
-    return DDPG("MlpPolicy", "Pendulum-v1", seed=0, **SMALL)
+    return DDPG("MlpPolicy", "Pendulum-v1", **SMALL)
 
 
 def rewrite(source: Path, target: Path, **members: bytes) -> Path:
@@ -192,7 +192,7 @@ def test_other_files_are_named_for_what_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [{}, {"norm_obs": False}, {"norm_reward": False, "clip_obs": 2.0}])
 def test_normalisation_travels_inside(options: dict[str, Any], tmp_path: Path) -> None:
     env = VecNormalize(DummyVecEnv([lambda: gym.make("Pendulum-v1")]), **options)
-    model = DDPG("MlpPolicy", env, seed=0, **SMALL).learn(50)
+    model = DDPG("MlpPolicy", env, **SMALL).learn(50)
     save_checkpoint(model, tmp_path / "model.zip")
     arrays = read_checkpoint(tmp_path / "model.zip").normalization
     assert arrays is not None
@@ -264,15 +264,19 @@ def test_a_part_longer_than_announced_or_oddly_compressed_is_refused(model: DDPG
         ("policy_kwargs", "abc", "its policy_kwargs are 'abc'"),
         ("policy_kwargs", [1], r"its policy_kwargs are '\[1\]'"),
         ("policy_kwargs", {"net_arch": "abc"}, "do not fit this env's policy"),
-        ("policy_kwargs", {"net_arch": {"pi": [8]}}, "do not fit this env's policy"),
+        ("policy_kwargs", {"net_arch": {"pi": [16, 12]}}, "do not fit this env's policy"),
         # as much memory as would end this process
         (
             "policy_kwargs",
             {"net_arch": [10**6, 10**6]},
             r"its net_arch \[1000000, 1000000\] is larger than its weights",
         ),
-        ("policy_kwargs", {"net_arch": {"pi": [8], "qf": [10**12]}}, "larger than its weights"),
-        ("policy_kwargs", {"net_arch": [8], "n_critics": 10**6}, "its n_critics 1000000 is larger than its weights"),
+        ("policy_kwargs", {"net_arch": {"pi": [16, 12], "qf": [10**12]}}, "larger than its weights"),
+        (
+            "policy_kwargs",
+            {"net_arch": [16, 12], "n_critics": 10**6},
+            "its n_critics 1000000 is larger than its weights",
+        ),
         ("policy_kwargs", {"features_extractor_kwargs": {"features_dim": 10**9}}, "features_dim 1000000000 is larger"),
         ("observation_space", {"_shape": 3}, "the shape of its observation_space is '3'"),
         ("action_space", {"_shape": ["1"]}, "the shape of its action_space"),

@@ -5,9 +5,7 @@ import io
 import json
 import os
 import pickle
-import subprocess
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import stable_baselines3
+from helpers import Ddpg
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
@@ -22,8 +21,6 @@ from sb3_ddpg_custom.checkpoint import CheckpointError, read_normalization
 from sb3_ddpg_custom.checkpoint.inert_pickle import Inert, read_pickle
 from sb3_ddpg_custom.checkpoint.normalization import to_arrays
 from sb3_ddpg_custom.checkpoint.traces import was_normalized
-
-Ddpg = Callable[..., subprocess.CompletedProcess[str]]
 
 
 class Thing:

@@ -7,19 +7,13 @@ import numpy as np
 import pytest
 import stable_baselines3
 import torch as th
+from helpers import SMALL
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import NormalActionNoise
 
 from sb3_ddpg_custom import DDPG
 
-SMALL: dict[str, Any] = {
-    "policy_kwargs": {"net_arch": [12]},
-    "learning_starts": 20,
-    "batch_size": 16,
-    "buffer_size": 500,
-    "device": "cpu",
-}
 OBSERVATIONS = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
 BOTH = pytest.mark.parametrize(
     ("writer", "reader"),
@@ -38,7 +32,7 @@ def halving(progress: float) -> float:
 
 def trained(algorithm: Any, **kwargs: Any) -> Any:
     noise = NormalActionNoise(np.zeros(1), 0.1 * np.ones(1))
-    model = algorithm("MlpPolicy", env(), seed=1, learning_rate=halving, action_noise=noise, **{**SMALL, **kwargs})
+    model = algorithm("MlpPolicy", env(), learning_rate=halving, action_noise=noise, **{**SMALL, "seed": 1, **kwargs})
     return model.learn(80)
 
 
@@ -153,14 +147,14 @@ class SaveInTheMiddle(BaseCallback):
 def test_saving_while_training_does_not_disturb_it(tmp_path: Path) -> None:
     models = []
     for callback in (None, SaveInTheMiddle(tmp_path / "middle")):
-        models.append(DDPG("MlpPolicy", env(), seed=1, **SMALL).learn(80, callback=callback))
+        models.append(DDPG("MlpPolicy", env(), **SMALL | {"seed": 1}).learn(80, callback=callback))
     assert_same_parameters(*models)
     assert DDPG.load(tmp_path / "middle").num_timesteps == 50
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1)])
 def test_the_number_of_envs_may_change_between_save_and_load(before: int, after: int, tmp_path: Path) -> None:
-    DDPG("MlpPolicy", env(before), seed=1, **SMALL).learn(60).save(tmp_path / "model")
+    DDPG("MlpPolicy", env(before), **SMALL | {"seed": 1}).learn(60).save(tmp_path / "model")
     loaded: Any = DDPG.load(tmp_path / "model", env=env(after))
     loaded.learn(60, reset_num_timesteps=False)
     assert loaded.replay_buffer.n_envs == after

@@ -1,6 +1,5 @@
 import json
 import os
-import signal
 import subprocess
 import sys
 import traceback
@@ -12,38 +11,14 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from helpers import Ddpg
 
-from sb3_ddpg_custom.checkpoint import read_checkpoint, save_checkpoint
+from sb3_ddpg_custom.checkpoint import read_checkpoint
 from sb3_ddpg_custom.cli.app import main
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.wrappers import load_statistics
 
 CALLBACKS = "stable_baselines3.common.callbacks"
-Ddpg = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def display(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A display, for ``--render``; nothing is shown on it."""
-    monkeypatch.setenv("DISPLAY", ":99")
-
-
-@pytest.fixture
-def refused(ddpg: Ddpg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Call a command that has to end with one sentence, code 2 and nothing on the disk; return the sentence."""
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
-
-    def call(*arguments: object) -> str:
-        printed = ddpg(*arguments, code=2)
-        assert printed.stdout == ""
-        assert printed.stderr.startswith("ddpg: ")
-        assert printed.stderr.count("\n") == 1
-        assert [path for path in here.rglob("*") if not path.is_dir() or path.name == "1"] == []
-        return printed.stderr
-
-    return call
 
 
 @pytest.mark.parametrize(
@@ -360,166 +335,3 @@ def test_hostile_configs_in_a_checkpoint(refused: Callable[..., str], tiny_run: 
             for name, content in {**members, "data": data}.items():
                 archive.writestr(name, content)
         assert "odd.zip" in refused("evaluate", "--checkpoint", path)
-
-
-class Odd(gym.Env[Any, Any]):
-    """Any spaces, for a training that must not begin, or that has to cope."""
-
-    metadata = {"render_modes": []}  # noqa: RUF012 (Gymnasium's declaration)
-
-    def __init__(self, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> None:
-        self.observation_space, self.action_space = observation_space, action_space
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        super().reset(seed=seed)
-        return self.observation_space.sample(), {}
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        assert np.shape(action) == self.action_space.shape
-        return self.observation_space.sample(), 0.0, False, False, {}
-
-
-def box(*shape: int, low: Any = -1, dtype: Any = np.float32) -> gym.spaces.Box:
-    return gym.spaces.Box(np.broadcast_to(low, shape).astype(dtype), np.ones(shape, dtype), shape, dtype)
-
-
-@pytest.fixture
-def odd(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Register ``Odd-v0`` with the given spaces, for one test."""
-
-    def register(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> None:
-        spec = gym.envs.registration.EnvSpec(
-            "Odd-v0",
-            entry_point=lambda **_: Odd(observation_space, action_space),
-            max_episode_steps=10,
-            disable_env_checker=True,
-        )
-        monkeypatch.setitem(gym.registry, "Odd-v0", spec)
-
-    return register
-
-
-DICT = gym.spaces.Dict({"a": box(2), "b": gym.spaces.Discrete(3)})
-
-
-@pytest.mark.parametrize(
-    ("observations", "actions", "settings", "parts"),
-    [
-        (box(2), box(2, low=[1, -1]), [], ["without room between low and high"]),
-        (box(2), box(0), [], ["actions of shape (0,)"]),
-        (box(2), box(), [], ["actions of shape ()"]),
-        (box(2), box(2, low=0, dtype=np.bool_), [], ["type bool", "float32"]),
-        (box(0), box(1), [], ["observations of shape (0,)"]),
-        (gym.spaces.Dict({}), box(1), [], ["without parts"]),
-        (gym.spaces.Text(5), box(1), [], ["Text", "for which SB3 has no policy", "env_wrapper"]),
-        (gym.spaces.Tuple([box(1), gym.spaces.Text(5)]), box(1), [], ["for which SB3 has no policy"]),
-        (DICT, box(1), ["policy=MlpPolicy"], ["--set policy=MultiInputPolicy"]),
-        (DICT, box(1), ["policy=MultiInputPolicy", "normalize=true"], ["normalize.norm_obs_keys"]),
-        (DICT, box(1), ["policy=MultiInputPolicy", "update=analytic"], ["update='analytic'"]),
-    ],
-)
-def test_spaces_that_cannot_be_trained_on(
-    refused: Callable[..., str],
-    odd: Callable[..., None],
-    observations: gym.Space[Any],
-    actions: gym.Space[Any],
-    settings: list[str],
-    parts: list[str],
-) -> None:
-    odd(observations, actions)
-    error = refused("train", "Odd-v0", "--video=none", *(f"--set={setting}" for setting in settings))
-    assert [part for part in parts if part not in error] == []
-
-
-@pytest.mark.parametrize("noise_type", ["normal", "adaptive-param"])
-def test_actions_of_two_dimensions(
-    ddpg: Ddpg, small: tuple[str, ...], odd: Callable[..., None], tmp_path: Path, noise_type: str
-) -> None:
-    odd(box(2), box(2, 3))
-    ddpg("train", "Odd-v0", "--out", tmp_path, *small, f"--set=noise_type={noise_type}", "--set=noise_std=0.1")
-    assert (tmp_path / "Odd-v0" / "1" / "final.zip").exists()
-
-
-def test_actions_of_integers(ddpg: Ddpg, small: tuple[str, ...], odd: Callable[..., None], tmp_path: Path) -> None:
-    odd(box(2), gym.spaces.Box(0, 9, (2,), np.int64))
-    ddpg("train", "Odd-v0", "--out", tmp_path, *small)
-    assert "mean return" in ddpg("evaluate", "--checkpoint", tmp_path / "Odd-v0" / "1", "--episodes", 1).stdout
-
-
-def test_a_module_that_fails(refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "needs_a_display.py").write_text("raise RuntimeError('no display')")
-    monkeypatch.syspath_prepend(tmp_path)
-    error = refused("train", "pendulum", "--import", "needs_a_display")
-    assert "--import needs_a_display: no display (RuntimeError in " in error
-    assert "needs_a_display.py, line 1)" in error
-
-
-def test_from_with_normalisation_on_one_side_only(
-    ddpg: Ddpg, small: tuple[str, ...], refused: Callable[..., str], tiny_run: Path, tmp_path: Path
-) -> None:
-    again = ("train", "Tiny-v0", "--video=none", *small)
-    assert "--set normalize=false" in refused(*again, "--from", tiny_run, "--set", "normalize=true")
-    ddpg(*again, "--out", tmp_path / "normalised", "--set", "normalize=true")
-    start = tmp_path / "normalised" / "Tiny-v0" / "1"
-    assert "--set normalize=true" in refused(*again, "--from", start)
-
-
-def full_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
-    """Let no checkpoint of the training be written after the first so many."""
-    from sb3_ddpg_custom.cli.training import failures, run
-
-    written: list[Path] = []
-
-    def save(model: Any, path: Path, **kwargs: Any) -> None:
-        if len(written) >= after:
-            raise OSError(28, "No space left on device")
-        written.append(path)
-        save_checkpoint(model, path, **kwargs)
-
-    for module in (run, failures):
-        monkeypatch.setattr(module, "save_checkpoint", save)
-
-
-def test_a_full_disk_at_the_end(
-    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    full_disk(monkeypatch, after=0)
-    error = ddpg("train", "Tiny-v0", "--out", tmp_path, *small, code=1).stderr.splitlines()[-1]
-    assert error.startswith("ddpg: training ended at step 100, but ")
-    assert "No space left on device" in error
-    assert error.endswith(f"an earlier model is in {tmp_path / 'Tiny-v0' / '1' / 'best.zip'}")
-
-
-def test_a_full_disk_does_not_hide_what_went_wrong_before(
-    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    full_disk(monkeypatch, after=0)
-    settings = ("--set=env_kwargs.bad=reward", "--set=env_kwargs.bad_from=30")
-    error = ddpg("train", "Tiny-v0", "--out", tmp_path, *small, *settings, code=1).stderr.splitlines()[-1]
-    assert error.startswith("ddpg: training stopped at step 29: the reward is nan in the env's step 30")
-    assert "No space left on device" in error
-    assert error.endswith("no model was saved")
-    assert (tmp_path / "Tiny-v0" / "1" / "rewards.npz").exists()
-
-
-def test_signals_do_what_they_always_do_while_the_model_is_built(
-    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def build(*_: Any, **__: Any) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr("sb3_ddpg_custom.cli.training.run.build_model", build)
-    # Whoever runs the tests in the background may have told them to ignore it.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        ddpg("train", "Tiny-v0", "--out", tmp_path, *small, code=130)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert list((tmp_path / "Tiny-v0").iterdir()) == []
-
-
-def test_a_failure_before_the_first_step_leaves_no_folder(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path) -> None:
-    settings = ("--set=env_kwargs.bad=reward", "--set=env_kwargs.bad_from=1")
-    error = ddpg("train", "Tiny-v0", "--out", tmp_path, *small, *settings, code=1).stderr.splitlines()[-1]
-    assert error.startswith("ddpg: training failed at its first step: the reward is nan in the env's step 1")
-    assert list((tmp_path / "Tiny-v0").iterdir()) == []

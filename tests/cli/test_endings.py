@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import Ddpg
 
 from sb3_ddpg_custom.checkpoint import replacing
 from sb3_ddpg_custom.cli.environments.registry import make_env
 from sb3_ddpg_custom.cli.signals import ENDING
-
-Ddpg = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture

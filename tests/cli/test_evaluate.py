@@ -4,10 +4,9 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 import stable_baselines3 as sb3
 import torch as th
 import yaml
+from helpers import Ddpg
 from stable_baselines3.common.monitor import Monitor
 
 from sb3_ddpg_custom import DDPG
@@ -25,7 +25,6 @@ from sb3_ddpg_custom.cli.evaluation import evaluate as evaluation
 from sb3_ddpg_custom.cli.evaluation.evaluate import EvaluateResult, bootstrap_interval
 from sb3_ddpg_custom.cli.evaluation.request import EvaluateRequest
 
-Ddpg = Callable[..., subprocess.CompletedProcess[str]]
 KEYS = [
     *("env_id", "checkpoint", "episodes", "seed", "mean_return", "std_return", "ci95", "min_return", "max_return"),
     *("mean_length", "success_rate", "returns"),

@@ -12,10 +12,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from helpers import Ddpg
 
 from sb3_ddpg_custom.wrappers import load_statistics
 
-Ddpg = Callable[..., subprocess.CompletedProcess[str]]
 Register = Callable[..., None]
 Train = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -1,16 +1,15 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
+from helpers import Ddpg
 
 from sb3_ddpg_custom import __version__
 from sb3_ddpg_custom.cli.config.resolve import aliases
 
-Ddpg = Callable[..., subprocess.CompletedProcess[str]]
 HEAVY = ("torch", "stable_baselines3", "gymnasium", "scipy", "pydantic", "tensorboard")
 
 

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import yaml
 from gymnasium import spaces
+from helpers import Ddpg
 
 from sb3_ddpg_custom.cli.config.settings import validate
 from sb3_ddpg_custom.cli.environments.monitors import monitored
 from sb3_ddpg_custom.wrappers import load_statistics
 
-Ddpg = Callable[..., subprocess.CompletedProcess[str]]
 Register = Callable[..., None]
 Train = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -1,15 +1,13 @@
 """What comes out of the command in terminals and pipes, whatever the environment is like."""
 
 import json
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import pytest
-
-Ddpg = Callable[..., subprocess.CompletedProcess[str]]
+from helpers import Ddpg
 
 
 class Odd(gym.Wrapper[Any, Any, Any, Any]):

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,16 +17,15 @@ import numpy as np
 import pytest
 import torch as th
 import yaml
+from helpers import Ddpg
+from helpers.zips import tensors
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sb3_ddpg_custom.checkpoint import read_checkpoint
 from sb3_ddpg_custom.cli.signals import Signals
 from sb3_ddpg_custom.cli.training import prepare as training
-from sb3_ddpg_custom.cli.training.request import TrainRequest
-from sb3_ddpg_custom.cli.training.run import TrainResult
 from sb3_ddpg_custom.wrappers import load_statistics
 
-Ddpg = Callable[..., subprocess.CompletedProcess[str]]
 PendulumRun = tuple[Path, subprocess.CompletedProcess[str]]
 
 
@@ -36,44 +34,6 @@ def monitor_returns(folder: Path) -> list[float]:
     lines = (folder / "0.monitor.csv").read_text().splitlines()
     assert lines[0].startswith("#{")
     return [float(row["r"]) for row in csv.DictReader(lines[1:])]
-
-
-MODULE = """
-import gymnasium as gym
-import numpy as np
-
-class Line(gym.Env):
-    metadata = {"render_modes": []}
-    observation_space = gym.spaces.Box(-1, 1, (1,), np.float32)
-    action_space = gym.spaces.Box(-1, 1, (1,), np.float32)
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        return self.np_random.uniform(-1, 1, 1).astype(np.float32), {}
-    def step(self, action):
-        return np.zeros(1, np.float32), float(action[0]), False, False, {}
-
-gym.register("third_party/Line-v0", Line, max_episode_steps=10)
-"""
-
-
-def tensors(path: Path) -> dict[str, th.Tensor]:
-    """Every network weight and optimiser moment of a checkpoint."""
-    found: dict[str, th.Tensor] = {}
-    for part, state in read_checkpoint(path).parameters.items():
-        nested = state.get("state", {})
-        found |= {f"{part}.{name}": value for name, value in state.items() if isinstance(value, th.Tensor)}
-        found |= {f"{part}.{i}.{name}": value for i, moments in nested.items() for name, value in moments.items()}
-    return found
-
-
-def assert_same_run(first: Path, second: Path) -> None:
-    ours, theirs = tensors(first / "final.zip"), tensors(second / "final.zip")
-    assert len(ours) > 20
-    assert ours.keys() == theirs.keys()
-    assert [name for name in ours if not th.equal(ours[name], theirs[name])] == []
-    rewards = load_statistics(first / "rewards.npz")["rewards"]
-    assert len(rewards) > 0
-    assert rewards.tolist() == load_statistics(second / "rewards.npz")["rewards"].tolist()
 
 
 def test_the_run_folder_is_complete(pendulum_run: PendulumRun) -> None:
@@ -191,47 +151,6 @@ def test_the_evaluate_line_works_when_pasted(ddpg: Ddpg, small: tuple[str, ...],
     assert str(out / "Tiny-v0" / "a b" / "best.zip") in ddpg(*words[1:], "--episodes", 2).stdout
 
 
-def test_the_same_command_twice_gives_the_same_run(
-    ddpg: Ddpg, small: tuple[str, ...], tiny_run: Path, tmp_path: Path
-) -> None:
-    ddpg("train", "Tiny-v0", "--out", tmp_path, *small)
-    assert_same_run(tiny_run, tmp_path / "Tiny-v0" / "1")
-    ddpg("train", "Tiny-v0", "--out", tmp_path, *small, "--seed", 8)
-    with pytest.raises(AssertionError):
-        assert_same_run(tiny_run, tmp_path / "Tiny-v0" / "2")
-
-
-def test_the_recorded_command_repeats_the_run(ddpg: Ddpg, tiny_run: Path, tmp_path: Path) -> None:
-    command = shlex.split(yaml.safe_load((tiny_run / "config.yml").read_text())["run"]["repeat_with"])
-    assert ["--seed", "7", "--config", str(tiny_run / "config.yml")] == command[3:7]
-    ddpg(*command[1:], "--out", tmp_path)
-    again = tmp_path / "Tiny-v0" / "1"
-    assert_same_run(tiny_run, again)
-    with np.load(tiny_run / "evaluations.npz") as ours, np.load(again / "evaluations.npz") as theirs:
-        assert ours["results"].tolist() == theirs["results"].tolist()
-
-
-def test_a_continued_run_is_repeated_with_its_start(
-    ddpg: Ddpg, small: tuple[str, ...], tiny_run: Path, tmp_path: Path
-) -> None:
-    """The recorded command used to leave out --from, and so repeated another training."""
-    start = tiny_run / "final.zip"
-    ddpg("train", "Tiny-v0", "--from", start, "--out", tmp_path, *small)
-    first = tmp_path / "Tiny-v0" / "1"
-    ddpg(*shlex.split(yaml.safe_load((first / "config.yml").read_text())["run"]["repeat_with"])[1:], "--out", tmp_path)
-    assert_same_run(first, tmp_path / "Tiny-v0" / "2")
-
-
-def test_from_begins_with_the_checkpoint(ddpg: Ddpg, small: tuple[str, ...], tiny_run: Path, tmp_path: Path) -> None:
-    no_updates = ("--set", "learning_starts=1000", "--set", "noise_type=null", "--set", "noise_std=null")
-    ddpg("train", "Tiny-v0", "--from", tiny_run / "final.zip", "--out", tmp_path, *small, *no_updates)
-    before, after = tensors(tiny_run / "final.zip"), tensors(tmp_path / "Tiny-v0" / "1" / "final.zip")
-    assert all(th.equal(before[name], after[name]) for name in before)
-    ddpg("train", "Tiny-v0", "--out", tmp_path, *small, *no_updates)
-    fresh = tensors(tmp_path / "Tiny-v0" / "2" / "final.zip")
-    assert not th.equal(fresh["policy.actor.mu.0.weight"], before["policy.actor.mu.0.weight"])
-
-
 @pytest.mark.parametrize("is_fast", [True, False])
 def test_a_precision_that_brings_nothing_is_remarked(
     is_fast: bool, ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -240,135 +159,6 @@ def test_a_precision_that_brings_nothing_is_remarked(
     done = ddpg("train", "Tiny-v0", "--out", tmp_path, *small, "--set", "precision=bfloat16")
     assert ("nothing here multiplies it faster than float32" in done.stdout + done.stderr) is not is_fast
     assert "precision: bfloat16" in (tmp_path / "Tiny-v0" / "1" / "config.yml").read_text()
-
-
-def test_three_environments(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path) -> None:
-    ddpg("train", "Tiny-v0", "--n-envs", 3, "--out", tmp_path, *small, "--steps", 180)
-    folder = tmp_path / "Tiny-v0" / "1"
-    assert sorted(path.name for path in folder.glob("*.csv")) == [f"{i}.monitor.csv" for i in range(3)]
-    assert sorted(path.name for path in folder.glob("*.npz")) == ["evaluations.npz", "rewards.npz"]
-    with np.load(folder / "rewards.npz") as statistics:
-        assert sorted(statistics["env"].tolist()) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
-        assert len(set(statistics["rewards"].tolist())) == 9
-    with np.load(folder / "evaluations.npz") as evaluations:
-        assert evaluations["timesteps"].tolist() == [51, 102, 150, 180]
-
-
-@pytest.mark.parametrize(
-    ("noise", "kind"),
-    [
-        (("--set=noise_type=adaptive-param", "--set=noise_std=0.3"), "ParameterNoise"),
-        (("--set=noise_type=normal", "--set=noise_std=[0.05,0.4]", "--n-envs=2"), "PerEnvActionNoise"),
-    ],
-)
-def test_noise_of_its_own_kind_reaches_the_model_and_evaluate_needs_none_of_it(
-    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, noise: tuple[str, ...], kind: str
-) -> None:
-    ddpg("train", "Tiny-v0", "--out", tmp_path, *small, *noise)
-    final = tmp_path / "Tiny-v0" / "1" / "final.zip"
-    attributes = read_checkpoint(final).attributes
-    held = attributes["parameter_noise" if kind == "ParameterNoise" else "action_noise"]
-    assert kind in held[":type:"]
-    ddpg("evaluate", "--checkpoint", final, "--episodes", 2)
-    repeated = tmp_path / "Tiny-v0" / "1" / "config.yml"
-    ddpg("train", "Tiny-v0", "--out", tmp_path, "--config", repeated, *small)
-
-
-def test_a_seed_is_drawn_shown_and_recorded(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path) -> None:
-    at = small.index("--seed")
-    unseeded = (*small[:at], *small[at + 2 :], "--steps", "20")
-    seeds = []
-    for number in ("1", "2"):
-        printed = ddpg("train", "Tiny-v0", "--out", tmp_path, *unseeded)
-        seed = yaml.safe_load((tmp_path / "Tiny-v0" / number / "config.yml").read_text())["run"]["seed"]
-        assert f"seed {seed}" in printed.stderr
-        assert str(seed) in printed.stdout
-        seeds.append(seed)
-    assert seeds[0] != seeds[1]
-
-
-def test_quiet_says_nothing(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path) -> None:
-    printed = ddpg("train", "Tiny-v0", "--quiet", "--out", tmp_path, *small, "--steps", 40)
-    assert (printed.stdout, printed.stderr) == ("", "")
-    assert (tmp_path / "Tiny-v0" / "1" / "final.zip").exists()
-
-
-def test_a_name_is_taken_once(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path) -> None:
-    command = ("train", "Tiny-v0", "--name", "mine", "--out", tmp_path, *small, "--steps", 20)
-    ddpg(*command)
-    before = (tmp_path / "Tiny-v0" / "mine" / "final.zip").read_bytes()
-    error = ddpg(*command, code=2).stderr
-    assert "mine exists already" in error
-    assert (tmp_path / "Tiny-v0" / "mine" / "final.zip").read_bytes() == before
-
-
-def test_import_registers_third_party_environments(
-    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "third_party_line.py").write_text(MODULE)
-    monkeypatch.syspath_prepend(tmp_path)
-    assert "unknown environment" in ddpg("train", "third_party/Line-v0", "--out", tmp_path, *small, code=2).stderr
-    flag = ("--import", "third_party_line")
-    printed = ddpg("train", "third_party/Line-v0", *flag, "--out", tmp_path, *small)
-    folder = tmp_path / "third_party-Line-v0" / "1"
-    assert f"  ddpg evaluate --checkpoint {folder} --import third_party_line" in printed.stdout.splitlines()
-    assert "--import third_party_line" in yaml.safe_load((folder / "config.yml").read_text())["run"]["repeat_with"]
-    assert "third_party/Line-v0" in ddpg("evaluate", "--checkpoint", folder, *flag, "--episodes", 2).stdout
-
-
-def test_a_full_command_line_becomes_one_request(ddpg: Ddpg, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DISPLAY", ":99")  # for --render; nothing is shown
-    requests: list[TrainRequest] = []
-
-    def train(request: TrainRequest, console: Any) -> TrainResult:
-        requests.append(request)
-        return TrainResult(
-            env_id="Pendulum-v1",
-            folder=tmp_path,
-            checkpoint=tmp_path / "final.zip",
-            seed=3,
-            steps=5,
-            total_steps=5,
-            seconds=1.0,
-            episodes=0,
-            last_return=float("nan"),
-            best_return=float("-inf"),
-            curve=None,
-            film=None,
-            signal=None,
-        )
-
-    monkeypatch.setattr(training, "train", train)
-    ddpg("train", "pendulum")
-    ddpg(
-        *("train", "pendulum", "--steps", 5, "--seed", 3, "--config", "a.yml", "--set", "tau=1", "--set", "gamma=0.5"),
-        *("--out", tmp_path, "--name", "n", "--device", "cpu", "--n-envs", 2, "--eval-every", 4, "--eval-episodes", 6),
-        *("--video", "25", "--render", "--from", "b.zip", "--import", "os", "--import", "re", "--quiet"),
-        *("--eval-max-steps", 9),
-    )
-    ddpg("train", "pendulum", "--video", "none")
-    assert requests == [
-        TrainRequest(env="pendulum"),
-        TrainRequest(
-            env="pendulum",
-            steps=5,
-            seed=3,
-            config=Path("a.yml"),
-            overrides=("tau=1", "gamma=0.5"),
-            out=tmp_path,
-            name="n",
-            device="cpu",
-            n_envs=2,
-            eval_every=4,
-            eval_episodes=6,
-            eval_max_steps=9,
-            video=25,
-            render=True,
-            imports=("os", "re"),
-            start_from=Path("b.zip"),
-        ),
-        TrainRequest(env="pendulum", video="none"),
-    ]
 
 
 @pytest.mark.parametrize(

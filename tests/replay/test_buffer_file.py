@@ -13,6 +13,7 @@ import pytest
 import stable_baselines3
 import torch as th
 from gymnasium import spaces
+from helpers import SMALL
 from stable_baselines3.common.buffers import DictReplayBuffer, NStepReplayBuffer
 from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
 from stable_baselines3.common.callbacks import CheckpointCallback
@@ -21,13 +22,6 @@ from sb3_ddpg_custom import DDPG, ReplayBuffer
 from sb3_ddpg_custom.replay.files import load_replay_buffer, save_replay_buffer
 from sb3_ddpg_custom.replay.from_sb3 import from_sb3
 
-SMALL: dict[str, Any] = {
-    "policy_kwargs": {"net_arch": [8]},
-    "learning_starts": 20,
-    "batch_size": 16,
-    "buffer_size": 100,
-    "device": "cpu",
-}
 BOX = spaces.Box(-1, 1, (2,), np.float32)
 ACTIONS = spaces.Box(-1, 1, (1,), np.float32)
 DICT = spaces.Dict({"é": BOX, "level": spaces.Discrete(9)})
@@ -35,7 +29,7 @@ DICT = spaces.Dict({"é": BOX, "level": spaces.Discrete(9)})
 
 def trained(steps: int = 60, **options: Any) -> DDPG:
     env = gym.make("Pendulum-v1", max_episode_steps=25)
-    return DDPG("MlpPolicy", env, seed=0, **SMALL | options).learn(steps)
+    return DDPG("MlpPolicy", env, **SMALL | options).learn(steps)
 
 
 def draw(buffer: Any) -> list[Any]:
@@ -239,7 +233,7 @@ def test_sb3s_buffers_become_ours_with_the_same_batches(
 
 
 def test_a_pickle_of_sb3_is_loaded_into_our_records(tmp_path: Path) -> None:
-    theirs: Any = stable_baselines3.DDPG("MlpPolicy", "Pendulum-v1", n_steps=3, seed=0, **SMALL).learn(50)
+    theirs: Any = stable_baselines3.DDPG("MlpPolicy", "Pendulum-v1", n_steps=3, **SMALL).learn(50)
     theirs.save_replay_buffer(tmp_path / "theirs")
     model = trained(30, n_steps=3)
     model.load_replay_buffer(tmp_path / "theirs")

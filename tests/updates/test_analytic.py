@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
-from gymnasium import spaces
+from helpers import make_batch, make_model, make_policy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common import policies
 from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
-from stable_baselines3.common.utils import ConstantSchedule
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
@@ -27,26 +26,16 @@ from sb3_ddpg_custom.updates import (
     FlatUpdate,
     Update,
     UpdateStatistics,
-    flat,
     make_update,
     why_not_analytic,
     why_not_compiled,
 )
-from sb3_ddpg_custom.updates.flat import FlatAdam, FlatParameters
 from sb3_ddpg_custom.updates.layers import find_activation
 
 needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="Numba is not installed")
+
+
 ACTIVATIONS = [nn.ReLU, nn.Tanh, nn.ELU, nn.SiLU, nn.GELU, nn.LeakyReLU]
-
-
-def make_policy(net_arch: Any, activation: type[nn.Module] = nn.ReLU, action_dim: int = 2, **kwargs: Any) -> TD3Policy:
-    """Make a float64 policy; see ``float64_observations``."""
-    th.manual_seed(0)
-    observations, actions = spaces.Box(-1, 1, (3,), np.float32), spaces.Box(-1, 1, (action_dim,), np.float32)
-    options: dict[str, Any] = {"n_critics": 1, **kwargs}
-    return TD3Policy(
-        observations, actions, ConstantSchedule(1e-2), net_arch=net_arch, activation_fn=activation, **options
-    ).double()
 
 
 @pytest.fixture(autouse=True)
@@ -58,16 +47,6 @@ def float64_observations(monkeypatch: pytest.MonkeyPatch) -> None:
         return observations if observations.dtype == th.float64 else as_sb3(observations, *args, **kwargs)
 
     monkeypatch.setattr(policies, "preprocess_obs", preprocess)
-
-
-def make_batch(size: int, action_dim: int = 2, seed: int = 1) -> ReplayBufferSamples:
-    generator = th.Generator().manual_seed(seed)
-
-    def normal(width: int) -> th.Tensor:
-        return th.randn(size, width, generator=generator).double()
-
-    done = (th.rand(size, 1, generator=generator) < 0.3).double()
-    return ReplayBufferSamples(normal(3), normal(action_dim).tanh(), normal(3), done, normal(1))
 
 
 def states(policy: TD3Policy) -> list[th.Tensor]:
@@ -110,14 +89,20 @@ def test_every_number_is_autograds(
 ) -> None:
     seen = []
     for update_class in (AutogradUpdate, AnalyticUpdate, CompiledUpdate):
-        policy = make_policy({"pi": actor, "qf": critic}, activation, action_dim, n_critics=n_critics)
+        policy = make_policy(
+            net_arch={"pi": actor, "qf": critic},
+            activation_fn=activation,
+            action_dim=action_dim,
+            n_critics=n_critics,
+            dtype=th.float64,
+        )
         policy.critic.optimizer.param_groups[0]["weight_decay"] = weight_decay
         if update_class is CompiledUpdate and why_not_compiled(policy) is not None:
             continue
         update = update_class(policy, tau=0.1, max_grad_norm=max_grad_norm)
         results = []
         for step in range(3):
-            batch: Any = make_batch(batch_size, action_dim, seed + step)
+            batch: Any = make_batch(batch_size, action_dim=action_dim, seed=seed + step, dtype=th.float64)
             column = th.rand(batch_size, 1, generator=th.Generator().manual_seed(seed)).double()
             if n_step:
                 batch = batch._replace(discounts=column)
@@ -137,10 +122,10 @@ def test_every_number_is_autograds(
 def test_nothing_adds_up_over_many_updates(update_class: type[FlatUpdate]) -> None:
     policies = []
     for way in (update_class, AutogradUpdate):
-        policy = make_policy([32, 24])
+        policy = make_policy(net_arch=[32, 24], dtype=th.float64)
         update: Update = way(policy, tau=0.02)
         for seed in range(300):
-            update(make_batch(64, seed=seed), gamma=0.9)
+            update(make_batch(64, seed=seed, dtype=th.float64), gamma=0.9)
         policies.append(policy)
     ours, reference = policies
     assert_agree(ours, reference)
@@ -149,7 +134,7 @@ def test_nothing_adds_up_over_many_updates(update_class: type[FlatUpdate]) -> No
 @pytest.mark.parametrize("update_class", [AnalyticUpdate, pytest.param(CompiledUpdate, marks=needs_numba)])
 def test_one_step_by_hand(update_class: type[FlatUpdate]) -> None:
     # One linear actor tanh(w s + b) and one linear critic u s + v a + c, with a single transition and no bootstrap.
-    policy: Any = make_policy([], action_dim=1)
+    policy: Any = make_policy(net_arch=[], action_dim=1, dtype=th.float64)
     update = update_class(policy, tau=1.0)
     with th.no_grad():
         for parameter in policy.parameters():
@@ -186,42 +171,28 @@ def test_slopes_are_derivatives(module: nn.Module) -> None:
     th.testing.assert_close(slope[away_from_zero], expected[away_from_zero])
 
 
-SMALL: dict[str, Any] = {
-    "policy_kwargs": {"net_arch": [16, 12]},
-    "learning_starts": 20,
-    "batch_size": 16,
-    "buffer_size": 500,
-    "seed": 0,
-    "device": "cpu",
-}
-
-
 BY_HAND = pytest.mark.parametrize("update", ["analytic", pytest.param("compiled", marks=needs_numba)])
 
 
-def model(**kwargs: Any) -> DDPG:
-    return DDPG("MlpPolicy", "Pendulum-v1", **{**SMALL, **kwargs})
-
-
 def test_auto_takes_it_for_plain_policies_and_autograd_for_others() -> None:
-    assert isinstance(model()._update, FlatUpdate)
-    assert type(model(update="analytic")._update) is AnalyticUpdate
-    assert isinstance(model(update="autograd")._update, AutogradUpdate)
+    assert isinstance(make_model()._update, FlatUpdate)
+    assert type(make_model(update="analytic")._update) is AnalyticUpdate
+    assert isinstance(make_model(update="autograd")._update, AutogradUpdate)
     other = {"net_arch": [8], "optimizer_class": th.optim.RMSprop}
-    assert isinstance(model(policy_kwargs=other)._update, AutogradUpdate)
+    assert isinstance(make_model(policy_kwargs=other)._update, AutogradUpdate)
     with pytest.raises(ValueError, match="update='analytic' does not cover this policy: its optimiser is RMSprop"):
-        model(policy_kwargs=other, update="analytic")
+        make_model(policy_kwargs=other, update="analytic")
 
 
 def test_an_activation_that_nobody_derived_goes_through_autograd() -> None:
-    policy = make_policy([8], nn.Softplus)
+    policy = make_policy(activation_fn=nn.Softplus)
     assert why_not_analytic(policy) == "its networks are more than linear layers with known activations"
     assert isinstance(make_update("auto", policy, tau=0.1, max_grad_norm=None), AutogradUpdate)
 
 
 @BY_HAND
 def test_learning_is_the_same_within_rounding(update: str) -> None:
-    ours, reference = model(update=update).learn(120), model(update="autograd").learn(120)
+    ours, reference = make_model(update=update).learn(120), make_model(update="autograd").learn(120)
     for a, b in zip(ours.policy.state_dict().values(), reference.policy.state_dict().values(), strict=True):
         th.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
@@ -230,7 +201,7 @@ def test_learning_is_the_same_within_rounding(update: str) -> None:
 def test_zips_and_optimiser_states_are_sb3s(update: str, tmp_path: Any) -> None:
     import stable_baselines3
 
-    ours = model(update=update).learn(60)
+    ours = make_model(update=update).learn(60)
     ours.save(tmp_path / "model")
     for reader in (DDPG, stable_baselines3.DDPG):
         loaded = reader.load(tmp_path / "model", env=ours.env)
@@ -274,7 +245,7 @@ def write_in_place(m: DDPG) -> None:
 @BY_HAND
 @pytest.mark.parametrize("touch", [put_back, load_states, move, replace_data, write_in_place])
 def test_training_goes_on_when_somebody_touches_the_networks(touch: Any, update: str) -> None:
-    touched, left = model(update=update).learn(50), model(update=update).learn(50)
+    touched, left = make_model(update=update).learn(50), make_model(update=update).learn(50)
     touch(touched)
     for m in (touched, left):
         np.random.seed(1)
@@ -287,7 +258,7 @@ def test_training_goes_on_when_somebody_touches_the_networks(touch: Any, update:
 
 @BY_HAND
 def test_a_new_weight_is_trained_from_where_it_was_put(update: str) -> None:
-    m: Any = model(update=update).learn(50)
+    m: Any = make_model(update=update).learn(50)
     with th.no_grad():
         m.actor.mu[0].weight.fill_(0.25)
     m.train(gradient_steps=1, batch_size=16)
@@ -297,7 +268,7 @@ def test_a_new_weight_is_trained_from_where_it_was_put(update: str) -> None:
 @pytest.mark.parametrize("copier", [copy.deepcopy, lambda policy: pickle.loads(pickle.dumps(policy))])
 @BY_HAND
 def test_copies_are_independent(copier: Any, update: str) -> None:
-    m = model(update=update).learn(50)
+    m = make_model(update=update).learn(50)
     copied = copier(m.policy.actor.mu)
     before = [parameter.clone() for parameter in copied.parameters()]
     m.train(gradient_steps=2, batch_size=16)
@@ -313,7 +284,7 @@ def test_the_gradient_by_the_action_is_finite_in_bfloat16_whatever_memory_held_b
     monkeypatch.setattr(th, "empty_like", lambda *args, **kwargs: empty_like(*args, **kwargs).fill_(th.nan))
     policies = []
     for precision in ("bfloat16", "float32"):
-        policy = make_policy([16, 16]).float()
+        policy = make_policy(net_arch=[16, 16])
         result = AnalyticUpdate(policy, tau=0.1, precision=precision)(make_batch(64), gamma=0.9)
         policies.append(result.statistics)
     th.testing.assert_close(*policies, rtol=0.05, atol=0.02)
@@ -321,85 +292,7 @@ def test_the_gradient_by_the_action_is_finite_in_bfloat16_whatever_memory_held_b
 
 @BY_HAND
 def test_batch_sizes_may_change(update: str) -> None:
-    m = model(update=update).learn(50)
+    m = make_model(update=update).learn(50)
     for batch_size in (16, 5, 16, 1):
         m.train(gradient_steps=1, batch_size=batch_size)
     assert m._n_updates == 34
-
-
-def test_moments_of_silent_units_become_zero_and_never_denormal() -> None:
-    parameter = nn.Parameter(th.ones(2))
-    flat_parameters = FlatParameters([parameter])
-    adam = FlatAdam(th.optim.Adam([parameter], lr=1e-3, betas=(0.9, 0.95)), [parameter], flat_parameters.flat)
-    adam.gradient.copy_(th.tensor([1e-3, 1e-3]))
-    adam.step()
-    adam.gradient.copy_(th.tensor([0.0, 1e-3]))
-    smallest_normal = th.finfo(th.float32).tiny
-    for _ in range(2000):
-        adam.step()
-        for moment in (adam._first, adam._second):
-            assert ((moment == 0) | (moment >= smallest_normal)).all()
-    assert adam._first[0] == adam._second[0] == 0
-    assert adam._first[1] > 1e-4
-
-
-@pytest.mark.parametrize("step", [flat._step_adam, flat._public_adam])
-def test_flat_adam_is_torchs_adam(step: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flat, "_step_adam", step)
-    th.manual_seed(0)
-    ours, reference = nn.Linear(4, 3), nn.Linear(4, 3)
-    reference.load_state_dict(ours.state_dict())
-    parameters = list(ours.parameters())
-    options = {"lr": 3e-3, "betas": (0.8, 0.99), "eps": 1e-6, "weight_decay": 0.1}
-    flat_parameters = FlatParameters(parameters)
-    adam = FlatAdam(th.optim.Adam(parameters, **options), parameters, flat_parameters.flat)  # type: ignore[arg-type]
-    theirs = th.optim.Adam(reference.parameters(), **options)  # type: ignore[arg-type]
-    for _ in range(20):
-        for gradient, parameter in zip(adam.gradients, reference.parameters(), strict=True):
-            gradient.copy_(th.randn_like(gradient))
-            parameter.grad = gradient.clone()
-        adam.step()
-        theirs.step()
-    for a, b in zip(ours.parameters(), reference.parameters(), strict=True):
-        th.testing.assert_close(a, b)
-        assert adam.optimizer.state[a]["step"] == 20
-
-
-def flat_adam(parameters: list[nn.Parameter], **options: Any) -> FlatAdam:
-    return FlatAdam(th.optim.Adam(parameters, **options), parameters, FlatParameters(parameters).flat)
-
-
-@pytest.mark.parametrize("scale", [1.0, 1e-12])
-@pytest.mark.parametrize("epsilon", [1e-8, 1e-12])
-@pytest.mark.parametrize("dtype", [th.float32, th.float64])
-def test_small_gradients_step_as_far_as_with_torchs_adam(scale: float, epsilon: float, dtype: th.dtype) -> None:
-    """With gradients and an ε of 1e-12 it went to -0.361 where torch's went to -0.300."""
-    ours, reference = nn.Parameter(th.zeros(2, dtype=dtype)), nn.Parameter(th.zeros(2, dtype=dtype))
-    adam, theirs = flat_adam([ours], lr=1e-3, eps=epsilon), th.optim.Adam([reference], lr=1e-3, eps=epsilon)
-    for _ in range(600):
-        adam.gradient.fill_(scale)
-        reference.grad = th.full_like(reference, scale)
-        adam.step()
-        theirs.step()
-    th.testing.assert_close(ours, reference, rtol=1e-4, atol=0)
-
-
-def test_a_parameter_that_joins_later_is_corrected_by_its_own_count() -> None:
-    ours, reference = [[nn.Parameter(th.zeros(2)) for _ in range(3)] for _ in range(2)]
-    optimizers = [th.optim.Adam(parameters, lr=1e-3) for parameters in (ours, reference)]
-    for step in range(5):  # the second one is frozen meanwhile
-        for parameters, optimizer in zip((ours, reference), optimizers, strict=True):
-            for number, parameter in enumerate(parameters):
-                parameter.grad = None if number == 1 else th.full((2,), 1.0 + step)
-            optimizer.step()
-    adam = FlatAdam(optimizers[0], ours, FlatParameters(ours).flat)
-    assert len(adam._step) == 3  # runs of parameters with as many steps
-    for step in range(5):
-        for gradient, parameter in zip(adam.gradients, reference, strict=True):
-            gradient.fill_(2.0 - step)
-            parameter.grad = gradient.clone()
-        adam.step()
-        optimizers[1].step()
-    for a, b in zip(ours, reference, strict=True):
-        th.testing.assert_close(a, b)
-    assert [float(adam.optimizer.state[parameter]["step"]) for parameter in ours] == [10, 5, 10]

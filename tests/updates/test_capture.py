@@ -3,13 +3,13 @@
 import copy
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import torch as th
-from gymnasium import spaces
+from helpers import make_batch, make_policy
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
-from stable_baselines3.common.utils import ConstantSchedule
 from stable_baselines3.td3.policies import TD3Policy
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -82,18 +82,7 @@ class NoRecorder(TapeRecorder):
         raise RuntimeError("operation not permitted when stream is capturing\nCUDA kernel errors might be …")
 
 
-def make_policy(dtype: th.dtype = th.float64, device: str = "cpu") -> TD3Policy:
-    th.manual_seed(0)
-    box = spaces.Box(-1, 1, (3,)), spaces.Box(-1, 1, (2,))
-    return TD3Policy(*box, ConstantSchedule(1e-2), net_arch=[8, 6], n_critics=1).to(device=device, dtype=dtype)
-
-
-def make_batch(seed: int, size: int = 16) -> ReplayBufferSamples:
-    generator = th.Generator().manual_seed(seed)
-    s, s2 = th.randn(2, size, 3, generator=generator).double()
-    a = th.rand(size, 2, generator=generator).double()
-    r, x = th.rand(2, size, 1, generator=generator).double()
-    return ReplayBufferSamples(s, a, s2, (x < 0.2).double(), r)
+exact_policy, exact_batch = partial(make_policy, dtype=th.float64), partial(make_batch, dtype=th.float64)
 
 
 def set_rates(policy: TD3Policy, step: int) -> None:
@@ -114,7 +103,7 @@ def run(update: AnalyticUpdate, steps: range, change: Any = None, at: int = -1, 
         set_rates(update.policy, step)
         if step == at:
             change(update)
-        result = update(make_batch(step, 16 if step < at else batch_size), gamma=0.9)
+        result = update(exact_batch(16 if step < at else batch_size, seed=step), gamma=0.9)
         seen += [result.statistics, result.td_errors.clone()]
     return [*seen, *states(update.policy)]
 
@@ -127,8 +116,8 @@ def assert_same(recorded: list[Any], expected: list[Any]) -> None:
 def test_twenty_updates_under_a_schedule_are_the_eager_ones() -> None:
     recorder = TapeRecorder()
     options: dict[str, Any] = {"tau": 0.1, "max_grad_norm": 0.5}
-    recorded = run(AnalyticUpdate(make_policy(), **options, recorder=recorder), range(20))
-    assert_same(recorded, run(AnalyticUpdate(make_policy(), **options), range(20)))
+    recorded = run(AnalyticUpdate(exact_policy(), **options, recorder=recorder), range(20))
+    assert_same(recorded, run(AnalyticUpdate(exact_policy(), **options), range(20)))
     assert (recorder.warm_ups, recorder.recordings, recorder.replays) == (WARM_UPS, 1, 20 - WARM_UPS)
 
 
@@ -136,15 +125,15 @@ def test_products_in_bfloat16_are_recorded_too(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("sb3_ddpg_custom.updates.by_hand.products._ENOUGH_FOR_BFLOAT16", 0)
     options: dict[str, Any] = {"tau": 0.1, "precision": "bfloat16"}
     recorder = TapeRecorder()
-    recorded = run(AnalyticUpdate(make_policy(th.float32), **options, recorder=recorder), range(8))
-    assert_same(recorded, run(AnalyticUpdate(make_policy(th.float32), **options), range(8)))
+    recorded = run(AnalyticUpdate(make_policy(), **options, recorder=recorder), range(8))
+    assert_same(recorded, run(AnalyticUpdate(make_policy(), **options), range(8)))
     assert recorder.replays == 8 - WARM_UPS
 
 
 def test_neither_warm_up_nor_recording_counts_as_an_update_of_its_own() -> None:
-    update = AnalyticUpdate(make_policy(), tau=0.1, recorder=TapeRecorder())
+    update = AnalyticUpdate(exact_policy(), tau=0.1, recorder=TapeRecorder())
     for steps in range(1, WARM_UPS + 4):
-        update(make_batch(steps), gamma=0.9)
+        update(exact_batch(seed=steps), gamma=0.9)
         counts = {state["step"].item() for state in update.policy.actor.optimizer.state.values()}
         assert counts == {steps}
 
@@ -193,33 +182,33 @@ def write_in_place(update: AnalyticUpdate) -> None:
 )
 def test_what_a_recording_holds_on_to_is_recorded_anew(change: Any, batch_size: int, recordings: int) -> None:
     recorder = TapeRecorder()
-    changed = run(AnalyticUpdate(make_policy(), tau=0.1, recorder=recorder), range(16), change, 8, batch_size)
-    assert_same(changed, run(AnalyticUpdate(make_policy(), tau=0.1), range(16), change, 8, batch_size))
+    changed = run(AnalyticUpdate(exact_policy(), tau=0.1, recorder=recorder), range(16), change, 8, batch_size)
+    assert_same(changed, run(AnalyticUpdate(exact_policy(), tau=0.1), range(16), change, 8, batch_size))
     assert recorder.recordings == recordings
 
 
 def test_a_number_that_always_changes_is_never_recorded() -> None:
     recorder = TapeRecorder()
-    update = AnalyticUpdate(make_policy(), tau=0.1, recorder=recorder)
+    update = AnalyticUpdate(exact_policy(), tau=0.1, recorder=recorder)
     for step in range(10):
         update.tau = 0.1 + step / 100
-        update(make_batch(step), gamma=0.9)
+        update(exact_batch(seed=step), gamma=0.9)
     assert (recorder.warm_ups, recorder.recordings) == (10, 0)
 
 
 def test_an_updates_statistics_outlive_the_next_one() -> None:
-    update = AnalyticUpdate(make_policy(), tau=0.1, recorder=TapeRecorder())
-    results = [update(make_batch(step), gamma=0.9).statistics for step in range(WARM_UPS + 3)]
+    update = AnalyticUpdate(exact_policy(), tau=0.1, recorder=TapeRecorder())
+    results = [update(exact_batch(seed=step), gamma=0.9).statistics for step in range(WARM_UPS + 3)]
     kept = [statistics.clone() for statistics in results]
-    update(make_batch(99), gamma=0.9)
+    update(exact_batch(seed=99), gamma=0.9)
     assert_same(results, kept)
     assert len({statistics[0].item() for statistics in results}) == len(results)
 
 
 def test_where_recording_fails_training_goes_on_after_one_line(caplog: pytest.LogCaptureFixture) -> None:
     recorder = NoRecorder()
-    recorded = run(AnalyticUpdate(make_policy(), tau=0.1, recorder=recorder), range(10), set_tau, 7)
-    assert_same(recorded, run(AnalyticUpdate(make_policy(), tau=0.1), range(10), set_tau, 7))
+    recorded = run(AnalyticUpdate(exact_policy(), tau=0.1, recorder=recorder), range(10), set_tau, 7)
+    assert_same(recorded, run(AnalyticUpdate(exact_policy(), tau=0.1), range(10), set_tau, 7))
     assert recorder.recordings == 1
     (line,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert line.getMessage() == (
@@ -258,18 +247,18 @@ def test_a_training_of_recorded_updates_is_the_same(monkeypatch: pytest.MonkeyPa
 
 
 def test_on_the_cpu_nothing_is_recorded() -> None:
-    assert AnalyticUpdate(make_policy(), tau=0.1)._recorded is None
+    assert AnalyticUpdate(exact_policy(), tau=0.1)._recorded is None
 
 
 @needs_cuda
 def test_cuda_graphs_do_what_their_kernels_do_one_by_one(caplog: pytest.LogCaptureFixture) -> None:
     results = []
     for recorder in (None, NoRecorder()):
-        policy = make_policy(th.float32, "cuda")
+        policy = make_policy(device="cuda")
         update = AnalyticUpdate(policy, tau=0.1, max_grad_norm=0.5, recorder=recorder)
         for step in range(20):
             set_rates(policy, step)
-            batch = [None if part is None else part.float().cuda() for part in make_batch(step)]
+            batch = [None if part is None else part.float().cuda() for part in exact_batch(seed=step)]
             update(ReplayBufferSamples(*batch), gamma=0.9)  # type: ignore[arg-type]
         if recorder is None:
             assert update._recorded is not None

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
+from helpers import make_model
 from torch import nn
 
 from sb3_ddpg_custom import DDPG
@@ -20,13 +21,6 @@ pytest.importorskip("numba", reason="the numba extra is not installed")
 
 from sb3_ddpg_custom.updates.compiled import kernels
 from sb3_ddpg_custom.updates.flat import negligible_moments
-
-SMALL: dict[str, Any] = {"learning_starts": 20, "batch_size": 16, "buffer_size": 500, "seed": 0, "device": "cpu"}
-
-
-def model(env: Any = "Pendulum-v1", net_arch: Any = (16, 12), policy_kwargs: Any = None, **kwargs: Any) -> DDPG:
-    networks = {"net_arch": list(net_arch), **(policy_kwargs or {})}
-    return DDPG("MlpPolicy", env, **{**SMALL, **kwargs}, policy_kwargs=networks)
 
 
 def same(one: DDPG, other: DDPG) -> bool:
@@ -60,7 +54,7 @@ def test_there_and_back_by_hand() -> None:
 
 
 def test_nothing_hides_that_a_network_has_diverged() -> None:
-    m: Any = model().learn(30)
+    m: Any = make_model().learn(30)
     with th.no_grad():
         m.critic.qf0[0].bias[3] = th.nan
     m.train(1, 16)
@@ -84,10 +78,10 @@ def test_moments_never_become_denormal() -> None:
 
 
 def test_auto_takes_it_where_it_can() -> None:
-    assert type(model()._update) is CompiledUpdate
-    assert type(model(policy_kwargs={"activation_fn": nn.Tanh})._update) is AnalyticUpdate
-    assert type(model(policy_kwargs={"n_critics": 2})._update) is AnalyticUpdate
-    assert type(model(precision="bfloat16")._update) is AnalyticUpdate
+    assert type(make_model()._update) is CompiledUpdate
+    assert type(make_model(policy_kwargs={"activation_fn": nn.Tanh})._update) is AnalyticUpdate
+    assert type(make_model(policy_kwargs={"n_critics": 2})._update) is AnalyticUpdate
+    assert type(make_model(precision="bfloat16")._update) is AnalyticUpdate
 
 
 @pytest.mark.parametrize(
@@ -101,34 +95,34 @@ def test_auto_takes_it_where_it_can() -> None:
 )
 def test_whoever_insists_hears_why_not(kwargs: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=f"update='compiled' .*{reason}"):
-        model(update="compiled", **kwargs)
+        make_model(update="compiled", **kwargs)
 
 
 @pytest.mark.parametrize("broken", ["sb3_ddpg_custom.updates.compiled.kernels", "threadpoolctl"])
 def test_without_numba_the_update_by_hand_does_it(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, broken, None)
-    assert type(model()._update) is AnalyticUpdate
+    assert type(make_model()._update) is AnalyticUpdate
     with pytest.raises(ValueError, match=rf"import of {broken} halted.*pip install 'sb3-ddpg-custom\[numba\]'"):
-        model(update="compiled")
+        make_model(update="compiled")
     monkeypatch.undo()
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
-    assert type(model()._update) is AnalyticUpdate
+    assert type(make_model()._update) is AnalyticUpdate
 
 
 def test_a_copy_of_a_model_trains_on_memory_of_its_own() -> None:
-    m = model().learn(40)
+    m = make_model().learn(40)
     other, left = copy.deepcopy(m._update), copy.deepcopy(m.policy)
-    batch = next(iter(m.replay_buffer.batches(1, 16)))  # type: ignore[union-attr]
+    batch = next(iter(m.replay_buffer.batches(1, 16)))
     other(batch, 0.99)
     for a, b in zip(left.state_dict().values(), m.policy.state_dict().values(), strict=True):
         assert th.equal(a, b)
     m._update(batch, 0.99)
-    for a, b in zip(other.policy.state_dict().values(), m.policy.state_dict().values(), strict=True):  # type: ignore[attr-defined]
+    for a, b in zip(other.policy.state_dict().values(), m.policy.state_dict().values(), strict=True):
         assert th.equal(a, b)
 
 
 def test_a_policy_that_leaves_float32_is_trained_on_by_hand() -> None:
-    m: Any = model().learn(40)
+    m: Any = make_model().learn(40)
     m.policy.to(th.bfloat16)
     before = m.actor.mu[0].weight.clone()
     m.train(1, 16)
@@ -157,7 +151,7 @@ def test_a_policy_that_leaves_float32_is_trained_on_by_hand() -> None:
 )
 def test_machine_code_gets_no_batch_of_another_shape(part: str, shape: tuple[int, int]) -> None:
     """No bounds are checked in there: a wider observation was written over other memory."""
-    m: Any = model().learn(30)
+    m: Any = make_model().learn(30)
     batch = next(iter(m.replay_buffer.batches(1, 16)))._replace(**{part: th.zeros(shape)})
     with pytest.raises(ValueError, match=rf"^{part} must have shape .*, got \({shape[0]}, {shape[1]}\)"):
         m._update(batch, 0.99)
@@ -205,7 +199,7 @@ class Rows(gym.ObservationWrapper[Any, Any, Any]):
 def test_every_batch_is_read_anew_whatever_it_looks_like(dtype: type[Any], buffer_kwargs: dict[str, Any]) -> None:
     trained = []
     for update in ("compiled", "analytic"):
-        m = model(Rows(dtype), update=update, replay_buffer_kwargs=buffer_kwargs, learning_rate=1e-4)
+        m = make_model(Rows(dtype), update=update, replay_buffer_kwargs=buffer_kwargs, learning_rate=1e-4)
         assert type(m._update) is (CompiledUpdate if update == "compiled" else AnalyticUpdate)
         trained.append(m.learn(60))
     for a, b in zip(*(m.policy.state_dict().values() for m in trained), strict=True):
@@ -213,11 +207,14 @@ def test_every_batch_is_read_anew_whatever_it_looks_like(dtype: type[Any], buffe
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
-    assert same(model(net_arch=[70, 64], batch_size=130).learn(60), model(net_arch=[70, 64], batch_size=130).learn(60))
+    assert same(
+        make_model(policy_kwargs={"net_arch": [70, 64]}, batch_size=130).learn(60),
+        make_model(policy_kwargs={"net_arch": [70, 64]}, batch_size=130).learn(60),
+    )
 
 
 def test_it_computes_with_torchs_number_of_threads_and_gives_the_others_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    m: Any = model(net_arch=[128, 64], batch_size=64).learn(30)
+    m: Any = make_model(policy_kwargs={"net_arch": [128, 64]}, batch_size=64).learn(30)
     memory = m._update._memory
     blas = [library for library in compiled._blas().lib_controllers if library.user_api == "blas"]
     for library in blas:
@@ -243,7 +240,7 @@ def test_the_first_compilation_is_announced_once(monkeypatch: pytest.MonkeyPatch
         compiled._kernels.cache_clear()
         monkeypatch.setattr(kernels, "is_compiled", lambda done=done: done)
         with caplog.at_level(logging.WARNING):
-            model().learn(25)
+            make_model().learn(25)
         assert [record.getMessage()[:31] for record in caplog.records] == ["compiling the update with Numba"] * lines
     monkeypatch.undo()
     assert kernels.is_compiled()

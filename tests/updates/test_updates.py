@@ -1,14 +1,10 @@
 """One update of the whole algorithm: what moves, what stays, and by how much."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
-from stable_baselines3.common.type_aliases import ReplayBufferSamples
-from stable_baselines3.common.utils import ConstantSchedule
-from stable_baselines3.td3.policies import TD3Policy
+from helpers import make_batch, make_policy
 from torch import nn
 
 from sb3_ddpg_custom.replay.priorities import PrioritizedSamples
@@ -16,22 +12,6 @@ from sb3_ddpg_custom.updates import AutogradUpdate, UpdateStatistics, make_updat
 
 OBSERVATIONS = spaces.Box(-1, 1, (3,), np.float32)
 ACTIONS = spaces.Box(-1, 1, (2,), np.float32)
-
-
-def make_policy(**kwargs: Any) -> TD3Policy:
-    th.manual_seed(0)
-    return TD3Policy(OBSERVATIONS, ACTIONS, ConstantSchedule(1e-2), net_arch=[8], **{"n_critics": 1, **kwargs})
-
-
-def make_batch(size: int = 16) -> ReplayBufferSamples:
-    generator = th.Generator().manual_seed(1)
-    return ReplayBufferSamples(
-        observations=th.randn(size, 3, generator=generator),
-        actions=th.rand(size, 2, generator=generator) * 2 - 1,
-        next_observations=th.randn(size, 3, generator=generator),
-        dones=(th.rand(size, 1, generator=generator) < 0.2).float(),
-        rewards=th.randn(size, 1, generator=generator),
-    )
 
 
 def snapshot(module: nn.Module) -> list[th.Tensor]:
