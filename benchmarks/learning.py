@@ -22,9 +22,9 @@ def main(
 ) -> None:
     """Train an alias with several seeds and print how each ends."""
     from sb3_ddpg_custom.cli.evaluation.evaluate import bootstrap_interval, evaluate
-    from sb3_ddpg_custom.cli.evaluation.request import EvaluateRequest
+    from sb3_ddpg_custom.cli.evaluation.options import EvaluateRequest
+    from sb3_ddpg_custom.cli.training.options import TrainRequest
     from sb3_ddpg_custom.cli.training.prepare import train
-    from sb3_ddpg_custom.cli.training.request import TrainRequest
 
     console = Console(highlight=False)
     silent = Console(quiet=True)

@@ -10,7 +10,6 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule
@@ -24,20 +23,19 @@ from sb3_ddpg_custom.acting.rollout_callbacks import may_act_on_rollout_start
 from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.checkpoint.saving import SavingAlgorithm
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
-from sb3_ddpg_custom.option_names import Precision, UpdateName
+from sb3_ddpg_custom.option_values import Precision, UpdateName, check_positive
 from sb3_ddpg_custom.overrides import has_own
 from sb3_ddpg_custom.policies import Adam, initialise_outputs
 from sb3_ddpg_custom.replay.buffer import ReplayBuffer
 from sb3_ddpg_custom.replay.priorities import PrioritizedSamples
 from sb3_ddpg_custom.temporarily import temporarily
-from sb3_ddpg_custom.updates import Batch, FittingUpdate, Update, UpdateStatistics
+from sb3_ddpg_custom.updates import Batch, FittingUpdate, Update
+from sb3_ddpg_custom.updates.statistics_log import record, summary
 
-_CURVES = [f"train/{name}" for name in UpdateStatistics._fields]
 # What older releases kept in each model, and is the policy's or a property now.
 _ONCE_ATTRIBUTES = {"actor", "actor_target", "critic", "critic_target", "_update", "_actor", "critic_lr_schedule"}
 # What runs between a look at the policy and the next action, where it is this class's own.
 _BETWEEN_LOOKS = ("train", "collect_rollouts", "_sample_action", "_update_learning_rate", "_log_updates", "_batches")
-_NOWHERE_EXCLUDED = dict.fromkeys(_CURVES, ("",))
 
 SelfDDPG = TypeVar("SelfDDPG", bound="DDPG")
 
@@ -168,10 +166,8 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm):
             supported_action_spaces=(spaces.Box,),
             support_multi_env=True,
         )
-        _check_positive(max_grad_norm=max_grad_norm, output_init=output_init)
-        _check_positive(
-            or_zero=True, critic_weight_decay=critic_weight_decay, critic_learning_rate=critic_learning_rate
-        )
+        check_positive(max_grad_norm=max_grad_norm, output_init=output_init)
+        check_positive(or_zero=True, critic_weight_decay=critic_weight_decay, critic_learning_rate=critic_learning_rate)
         self.critic_learning_rate = critic_learning_rate
         self.critic_weight_decay = critic_weight_decay
         self.max_grad_norm = max_grad_norm
@@ -320,21 +316,11 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm):
 
         :param statistics: one row of statistics per update; reading them here waits for the device, once
         """
-        if len(statistics) == 1:
-            self.last_update = UpdateStatistics(*statistics[0].tolist())
-        else:
-            columns = UpdateStatistics(*th.stack(statistics, dim=1).tolist())
-            means = UpdateStatistics(*[sum(column) / len(column) for column in columns])
-            self.last_update = means._replace(q_max=max(columns.q_max))
+        self.last_update = summary(statistics)
         if self._curves is not None:
             self._curves.add_updates(self.last_update.q_mean * len(statistics), len(statistics))
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
-        if type(self.logger) is Logger:  # what record() does, for all of them
-            self.logger.name_to_value.update(zip(_CURVES, self.last_update, strict=True))
-            self.logger.name_to_excluded.update(_NOWHERE_EXCLUDED)
-            return
-        for name, value in zip(_CURVES, self.last_update, strict=True):
-            self.logger.record(name, value)
+        record(self.logger, self.last_update)
 
     def _setup_learn(
         self,
@@ -393,25 +379,6 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm):
             update.flat.spare_one_walk()
         return super().collect_rollouts(*args, **kwargs)
 
-    def _store_transition(
-        self,
-        replay_buffer: SB3ReplayBuffer,
-        buffer_action: NDArray[Any],
-        new_obs: NDArray[Any] | dict[str, NDArray[Any]],
-        reward: NDArray[Any],
-        dones: NDArray[Any],
-        infos: list[dict[str, Any]],
-    ) -> None:
-        ended = np.asarray(dones).any()
-        if self._vec_normalize_env is not None or ended or not isinstance(new_obs, np.ndarray):
-            super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
-            return
-        # What remains of it within an episode, less a deep copy.
-        observations: Any = self._last_obs
-        self._last_original_obs = observations
-        replay_buffer.add(observations, new_obs.copy(), buffer_action, reward, dones, infos)
-        self._last_obs = new_obs
-
     def _update_info_buffer(self, infos: list[dict[str, Any]], dones: NDArray[np.bool_] | None = None) -> None:
         super()._update_info_buffer(infos, dones)
         # The rollout loop has counted neither these episodes nor their training yet, so their curves end here.
@@ -433,9 +400,3 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm):
             self._updates = FittingUpdate(way, self.policy, self.precision, self.tau, self.max_grad_norm)
             self._quick_actor = (None, None)
             self._noise_generator = th.Generator().manual_seed(th.initial_seed())
-
-
-def _check_positive(*, or_zero: bool = False, **options: Any) -> None:
-    for name, value in options.items():
-        if isinstance(value, int | float) and not (value > 0 or (or_zero and value == 0)):
-            raise ValueError(f"{name} must be {'at least' if or_zero else 'above'} 0, got {value}")

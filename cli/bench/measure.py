@@ -15,7 +15,7 @@ from sb3_ddpg_custom.cli.bench.cases import CASES, check_cases
 from sb3_ddpg_custom.cli.bench.figures import Figures
 from sb3_ddpg_custom.cli.bench.process import own_command
 from sb3_ddpg_custom.cli.bench.rounds import BASELINE, FLOOR, IN_BFLOAT16, NOT_COMPILED, compare
-from sb3_ddpg_custom.option_names import Precision
+from sb3_ddpg_custom.option_values import Precision
 from sb3_ddpg_custom.updates import why_no_numba
 
 Watch = Callable[[str, str, int, int], None]

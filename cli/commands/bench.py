@@ -7,7 +7,7 @@ import typer
 
 from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
 from sb3_ddpg_custom.cli.shared_options import Debug, path_option
-from sb3_ddpg_custom.option_names import Precision
+from sb3_ddpg_custom.option_values import Precision
 
 if TYPE_CHECKING:
     from sb3_ddpg_custom.cli.bench.measure import BenchResult

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sb3_ddpg_custom.cli.evaluation.request import EvaluateRequest
+from sb3_ddpg_custom.cli.declared_options import takes
+from sb3_ddpg_custom.cli.evaluation.options import EvaluateRequest
 from sb3_ddpg_custom.cli.imports import no_garbage_collection
-from sb3_ddpg_custom.cli.request import takes
 from sb3_ddpg_custom.cli.shared_options import Debug, refuse_without_display
 
 if TYPE_CHECKING:

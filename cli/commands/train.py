@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sb3_ddpg_custom.cli.declared_options import takes
 from sb3_ddpg_custom.cli.errors import RunError
 from sb3_ddpg_custom.cli.imports import no_garbage_collection
-from sb3_ddpg_custom.cli.request import takes
 from sb3_ddpg_custom.cli.shared_options import Debug, refuse_without_display
-from sb3_ddpg_custom.cli.training.request import TrainRequest
+from sb3_ddpg_custom.cli.training.options import TrainRequest
 
 if TYPE_CHECKING:
     from sb3_ddpg_custom.cli.training.run import TrainResult
@@ -51,7 +51,7 @@ def _report(result: "TrainResult", request: TrainRequest) -> None:
 
     from sb3_ddpg_custom.cli.paths import shown
     from sb3_ddpg_custom.cli.screen import screen
-    from sb3_ddpg_custom.cli.training.command_line import evaluating, going_on
+    from sb3_ddpg_custom.cli.training.commands_to_paste import evaluating, going_on
 
     console = screen()
     table = Table(show_header=False, box=None, pad_edge=False)

@@ -11,7 +11,7 @@ from sb3_ddpg_custom.cli.config.classes import canonical_names
 from sb3_ddpg_custom.cli.config.kwargs_text import is_dotted_name, plain_kwargs
 from sb3_ddpg_custom.cli.config.plain import MAX_INTEGER, integer
 from sb3_ddpg_custom.cli.errors import did_you_mean
-from sb3_ddpg_custom.option_names import Precision, UpdateName
+from sb3_ddpg_custom.option_values import Precision, UpdateName
 from sb3_ddpg_custom.yaml_values import (
     NoiseStd,
     magnitude,

@@ -26,7 +26,7 @@ from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.environments.vectorised import evaluation_envs
 from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
 from sb3_ddpg_custom.cli.evaluation.episodes import Episodes, play
-from sb3_ddpg_custom.cli.evaluation.request import EvaluateRequest
+from sb3_ddpg_custom.cli.evaluation.options import EvaluateRequest
 from sb3_ddpg_custom.cli.paths import shown, shown_in, tied_to_start
 from sb3_ddpg_custom.cli.progress import episode_progress, remark_on_cuts
 from sb3_ddpg_custom.cli.run_folder import find_checkpoint

@@ -18,10 +18,10 @@ from sb3_ddpg_custom.cli.environments.seeds import training_seed
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.paths import shown, shown_in, tied_to_start
 from sb3_ddpg_custom.cli.run_folder import create_run_folder, find_checkpoint
-from sb3_ddpg_custom.cli.training.command_line import repeating
+from sb3_ddpg_custom.cli.training.commands_to_paste import repeating
 from sb3_ddpg_custom.cli.training.leftovers import remove_leftovers
 from sb3_ddpg_custom.cli.training.model import check_device
-from sb3_ddpg_custom.cli.training.request import FilmedEpisodes, TrainRequest
+from sb3_ddpg_custom.cli.training.options import FilmedEpisodes, TrainRequest
 from sb3_ddpg_custom.cli.training.run import Plan, TrainResult, run
 from sb3_ddpg_custom.wrappers import prepare_headless_rendering
 

@@ -35,7 +35,7 @@ from sb3_ddpg_custom.cli.training.failures import (
 )
 from sb3_ddpg_custom.cli.training.film import film_best
 from sb3_ddpg_custom.cli.training.model import build_model, remarks_on_numba, remarks_on_precision
-from sb3_ddpg_custom.cli.training.request import FilmedEpisodes, TrainRequest
+from sb3_ddpg_custom.cli.training.options import FilmedEpisodes, TrainRequest
 from sb3_ddpg_custom.cli.training.threads import torch_threads
 from sb3_ddpg_custom.wrappers import RenderError
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch as th
 from numpy.typing import NDArray
+from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -98,6 +99,25 @@ class ExploringAlgorithm(OffPolicyAlgorithm):
             batch = self.replay_buffer.sample(self.batch_size, env=self._vec_normalize_env)  # type: ignore[union-attr]
             self.logger.record("train/parameter_noise_distance", actor.adapt(batch.observations))
             self.logger.record("train/parameter_noise_std", actor.noise.std)
+
+    def _store_transition(
+        self,
+        replay_buffer: SB3ReplayBuffer,
+        buffer_action: NDArray[Any],
+        new_obs: NDArray[Any] | dict[str, NDArray[Any]],
+        reward: NDArray[Any],
+        dones: NDArray[Any],
+        infos: list[dict[str, Any]],
+    ) -> None:
+        ended = np.asarray(dones).any()
+        if self._vec_normalize_env is not None or ended or not isinstance(new_obs, np.ndarray):
+            super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
+            return
+        # What remains of it within an episode, less a deep copy.
+        observations: Any = self._last_obs
+        self._last_original_obs = observations
+        replay_buffer.add(observations, new_obs.copy(), buffer_action, reward, dones, infos)
+        self._last_obs = new_obs
 
     def _update_info_buffer(self, infos: list[dict[str, Any]], dones: NDArray[np.bool_] | None = None) -> None:
         super()._update_info_buffer(infos, dones)

@@ -13,7 +13,7 @@ from stable_baselines3.common.buffers import BaseBuffer
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples, ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_ddpg_custom.option_names import StorageName
+from sb3_ddpg_custom.option_values import StorageName
 from sb3_ddpg_custom.replay.batch_memory import BatchMemory
 from sb3_ddpg_custom.replay.device_records import check_storage
 from sb3_ddpg_custom.replay.final_observations import NO_SLOT, FinalObservations

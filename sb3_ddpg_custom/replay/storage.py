@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
-from sb3_ddpg_custom.option_names import StorageName
+from sb3_ddpg_custom.option_values import StorageName
 from sb3_ddpg_custom.replay.assigned_arrays import BufferField, as_field, checked
 from sb3_ddpg_custom.replay.batch_memory import BatchMemory
 from sb3_ddpg_custom.replay.device_records import DeviceRecords, is_modest

@@ -1,6 +1,6 @@
 """How one gradient update is computed: an interface, and the ways to implement it."""
 
-from sb3_ddpg_custom.option_names import Precision, UpdateName
+from sb3_ddpg_custom.option_values import Precision, UpdateName
 from sb3_ddpg_custom.updates.autograd import AutogradUpdate
 from sb3_ddpg_custom.updates.by_hand.analytic import AnalyticUpdate
 from sb3_ddpg_custom.updates.by_hand.products import has_fast_bfloat16

@@ -10,7 +10,7 @@ from stable_baselines3.common.utils import get_parameters_by_name, polyak_update
 from stable_baselines3.td3.policies import TD3Policy
 
 from sb3_ddpg_custom.losses import actor_loss, critic_loss, td_target
-from sb3_ddpg_custom.option_names import Precision
+from sb3_ddpg_custom.option_values import Precision
 from sb3_ddpg_custom.updates.interface import Batch, UpdateResult, UpdateStatistics, importance_weights
 
 

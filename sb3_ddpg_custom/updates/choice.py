@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, get_args
 
 from stable_baselines3.td3.policies import TD3Policy
 
-from sb3_ddpg_custom.option_names import Precision, UpdateName
+from sb3_ddpg_custom.option_values import Precision, UpdateName
 from sb3_ddpg_custom.updates.autograd import AutogradUpdate
 from sb3_ddpg_custom.updates.by_hand.analytic import AnalyticUpdate
 from sb3_ddpg_custom.updates.compiled.update import CompiledUpdate, why_not_compiled

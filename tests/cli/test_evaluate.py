@@ -23,7 +23,7 @@ from sb3_ddpg_custom import DDPG
 from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.evaluation import evaluate as evaluation
 from sb3_ddpg_custom.cli.evaluation.evaluate import EvaluateResult, bootstrap_interval
-from sb3_ddpg_custom.cli.evaluation.request import EvaluateRequest
+from sb3_ddpg_custom.cli.evaluation.options import EvaluateRequest
 
 KEYS = [
     *("env_id", "checkpoint", "episodes", "seed", "mean_return", "std_return", "ci95", "min_return", "max_return"),

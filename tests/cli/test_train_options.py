@@ -10,7 +10,7 @@ from helpers import Ddpg
 
 from sb3_ddpg_custom.checkpoint import read_checkpoint
 from sb3_ddpg_custom.cli.training import prepare as training
-from sb3_ddpg_custom.cli.training.request import TrainRequest
+from sb3_ddpg_custom.cli.training.options import TrainRequest
 from sb3_ddpg_custom.cli.training.run import TrainResult
 
 MODULE = """

@@ -16,7 +16,7 @@ from typing import ClassVar
 import torch as th
 from stable_baselines3.td3.policies import TD3Policy
 
-from sb3_ddpg_custom.option_names import Precision
+from sb3_ddpg_custom.option_values import Precision
 from sb3_ddpg_custom.updates.by_hand.capture import Recorded, Recorder, Work, recorder_for
 from sb3_ddpg_custom.updates.by_hand.work_space import WorkSpace
 from sb3_ddpg_custom.updates.flat import FlatAdam

@@ -15,7 +15,7 @@ from functools import partial
 import torch as th
 from torch import nn
 
-from sb3_ddpg_custom.option_names import Precision
+from sb3_ddpg_custom.option_values import Precision
 from sb3_ddpg_custom.updates.by_hand.products import Operation, choose_products
 from sb3_ddpg_custom.updates.layers import Activation, find_activation
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch as th
 
-from sb3_ddpg_custom.option_names import Precision
+from sb3_ddpg_custom.option_values import Precision
 
 Operation = Callable[[], object]
 

@@ -7,7 +7,7 @@ import torch as th
 from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.td3.policies import TD3Policy
 
-from sb3_ddpg_custom.option_names import Precision
+from sb3_ddpg_custom.option_values import Precision
 from sb3_ddpg_custom.updates.by_hand.mlp import Mlp, layers_of
 from sb3_ddpg_custom.updates.interface import Batch, UpdateStatistics, importance_weights
 

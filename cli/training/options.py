@@ -1,4 +1,4 @@
-"""What ``ddpg train`` can be asked for. A new option of the command is declared here, and nowhere else."""
+"""The options of ``ddpg train``, each declared once: help, printed commands and ``config.yml`` follow from it."""
 
 from dataclasses import dataclass
 from pathlib import Path

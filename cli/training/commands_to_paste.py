@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sb3_ddpg_custom.cli.evaluation.request import EvaluateRequest
-from sb3_ddpg_custom.cli.request import command_line
-from sb3_ddpg_custom.cli.training.request import TrainRequest
+from sb3_ddpg_custom.cli.declared_options import command_line
+from sb3_ddpg_custom.cli.evaluation.options import EvaluateRequest
+from sb3_ddpg_custom.cli.training.options import TrainRequest
 
 if TYPE_CHECKING:
     from sb3_ddpg_custom.cli.training.run import TrainResult

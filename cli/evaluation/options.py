@@ -1,4 +1,4 @@
-"""What ``ddpg evaluate`` can be asked for. A new option of the command is declared here, and nowhere else."""
+"""The options of ``ddpg evaluate``, each declared once: its help and the commands that are printed follow from it."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,0 +1,22 @@
+"""The values that options of the algorithm can have; free of torch, so that a command knows them at once."""
+
+from typing import Any, Literal
+
+#: how updates are computed, see :func:`sb3_ddpg_custom.updates.make_update`
+UpdateName = Literal["auto", "compiled", "analytic", "autograd"]
+#: what the updates' large matrix products are computed in
+Precision = Literal["float32", "bfloat16"]
+#: where a replay buffer keeps its records, see :class:`sb3_ddpg_custom.ReplayBuffer`
+StorageName = Literal["auto", "memory", "cuda"]
+
+
+def check_positive(*, or_zero: bool = False, **options: Any) -> None:
+    """Check numbers by name; what is no number, such as None or a schedule, is left alone.
+
+    :param or_zero: 0 is allowed
+    :param options: the numbers
+    :raises ValueError: which names the first that is out of range
+    """
+    for name, value in options.items():
+        if isinstance(value, int | float) and not (value > 0 or (or_zero and value == 0)):
+            raise ValueError(f"{name} must be {'at least' if or_zero else 'above'} 0, got {value}")
