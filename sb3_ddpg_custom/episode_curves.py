@@ -49,6 +49,17 @@ class EpisodeCurves:
         updates = self._updates - updates
         return (self._q_sum - q_sum) / updates if updates else math.nan
 
+    def state(self) -> dict[str, Any]:
+        """Copy the sums, for :meth:`restore`."""
+        return {"q_sum": self._q_sum, "updates": self._updates, "starts": list(self._starts)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from earlier sums.
+
+        :param state: which :meth:`state` gave, for as many envs
+        """
+        self._q_sum, self._updates, self._starts = state["q_sum"], state["updates"], list(state["starts"])
+
     def publish(self, dones: NDArray[np.bool_], infos: list[dict[str, Any]], logger: Logger, episode: int) -> None:
         """Report the episodes that just ended.
 

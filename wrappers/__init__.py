@@ -5,6 +5,7 @@ algorithm can use them.
 """
 
 from sb3_ddpg_custom.wrappers.contract_guard import ContractError, ContractGuard
+from sb3_ddpg_custom.wrappers.episode_replayer import EpisodeReplayer
 from sb3_ddpg_custom.wrappers.finite_guard import FiniteGuard, NonFiniteError
 from sb3_ddpg_custom.wrappers.headless import has_display, prepare_headless_rendering
 from sb3_ddpg_custom.wrappers.statistics_file import load_statistics
@@ -14,6 +15,7 @@ from sb3_ddpg_custom.wrappers.video_monitor import RenderError, VideoMonitor
 __all__ = [
     "ContractError",
     "ContractGuard",
+    "EpisodeReplayer",
     "FiniteGuard",
     "NonFiniteError",
     "RenderError",

@@ -111,6 +111,23 @@ class EpisodeLog:
         if self._clock() - self._rewritten >= _REWRITE_PAUSE * self._rewrite_seconds:
             self.rewrite()
 
+    def position(self) -> dict[str, float]:
+        """Say how many rows, env steps and seconds there are so far."""
+        return {"rows": len(self._table), "timesteps": self._timesteps, "seconds": self._clock() - self._begin}
+
+    def go_back(self, *, rows: int, timesteps: int, seconds: float) -> None:
+        """Remove what was recorded since an earlier :meth:`position`.
+
+        :raises ValueError: if there are fewer rows than that
+        """
+        if rows > len(self._table):
+            raise ValueError(f"{self.path} has {len(self._table)} episodes, fewer than the {rows} to go back to")
+        self._timesteps = timesteps
+        self._begin = self._clock() - seconds
+        if rows < len(self._table):
+            self._table.cut(rows)
+            self.rewrite()
+
     def rewrite(self) -> None:
         """Write every row to the npz and drop the journal."""
         begin = self._clock()

@@ -54,6 +54,11 @@ class StatisticsTable:
             elif name in values:
                 column[row] = values[name]
 
+    def cut(self, rows: int) -> None:
+        """Remove the rows behind the first so many."""
+        for column in self.columns.values():
+            del column[rows:]
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Copy the columns to NumPy arrays of shape (rows,)."""
         return {name: np.array(column, dtype=column.typecode) for name, column in self.columns.items()}

@@ -116,6 +116,22 @@ class StatsMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
             self._log.put(self._last_row, values)
         return True
 
+    def record_state(self) -> dict[str, float]:
+        """Say how far the file is, for :meth:`restore_record`.
+
+        :return: ``rows``, ``timesteps`` and ``seconds``, as the columns count them
+        """
+        return self._log.position()
+
+    def restore_record(self, state: Mapping[str, float]) -> None:
+        """Go back to where the file was: later rows are removed.
+
+        :param state: which :meth:`record_state` gave, of this file
+        :raises ValueError: if the file has fewer rows
+        """
+        self._check_usable()
+        self._log.go_back(rows=int(state["rows"]), timesteps=int(state["timesteps"]), seconds=float(state["seconds"]))
+
     def close(self) -> None:
         """Write every row to the npz, then close the environment. Safe to call twice."""
         try:

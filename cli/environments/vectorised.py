@@ -14,6 +14,7 @@ from sb3_ddpg_custom.cli.environments.registry import make_env
 from sb3_ddpg_custom.cli.environments.wrapping import wrap
 from sb3_ddpg_custom.cli.errors import UsageError, one_line
 from sb3_ddpg_custom.wrappers import RenderError, VideoMonitor
+from sb3_ddpg_custom.wrappers.box2d_world import renew_world
 from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
         if self._episode < len(self._seeds):
             seed = self._seeds[self._episode]
         self._episode += 1
+        renew_world(self)
         return self.env.reset(seed=seed, options=options)
 
 

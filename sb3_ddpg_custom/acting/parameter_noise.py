@@ -166,6 +166,21 @@ class PerturbedActor:
         shape: Any = self.policy.action_space.shape
         return np.asarray(actions.float().cpu().numpy().reshape(-1, *shape), dtype=np.float32)
 
+    def state(self) -> dict[str, Any]:
+        """Copy the envs' weights and the counts, for :meth:`restore`."""
+        weights = {name: weight.clone() for name, weight in self._acting.weights.items()}
+        return {"weights": weights, "begins_anew": self._begins_anew.copy(), "steps": self._steps}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Act as another one would.
+
+        :param state: which :meth:`state` gave, of an actor of the same build
+        """
+        for name, weight in state["weights"].items():
+            self._acting.weights[name].copy_(weight)
+        self._begins_anew[:] = state["begins_anew"]
+        self._steps = state["steps"]
+
     @property
     def adaptation_is_due(self) -> bool:
         """Whether enough steps went by since the last adaptation."""

@@ -33,7 +33,7 @@ class StackedActor:
         self.actor = actor
         self.n_envs = n_envs
         self.predicting = predicting
-        self._weights = {
+        self.weights = {
             name: parameter.detach().new_empty(n_envs, *parameter.shape) for name, parameter in actor.named_parameters()
         }
         self._goes_by_layers = _is_linear_layers_with_functions(actor)
@@ -45,7 +45,7 @@ class StackedActor:
         :param weights: one tensor per parameter of the actor, by its name
         """
         for name, weight in weights.items():
-            self._weights[name][index] = weight
+            self.weights[name][index] = weight
 
     def __call__(self, observations: PyTorchObs) -> th.Tensor:
         """Act, each env with its own weights.
@@ -64,7 +64,7 @@ class StackedActor:
         """
         rows = []
         for index in range(self.n_envs):
-            weights = {f"policy.actor.{name}": weight[index] for name, weight in self._weights.items()}
+            weights = {f"policy.actor.{name}": weight[index] for name, weight in self.weights.items()}
             rows.append(functional_call(self.predicting, weights, (_row(observations, index),)))  # type: ignore[arg-type]
         return np.concatenate(rows)
 
@@ -72,7 +72,7 @@ class StackedActor:
         x = self.actor.extract_features(observations, self.actor.features_extractor)
         for place, layer in enumerate(self.actor.mu):
             if isinstance(layer, nn.Linear):
-                x = _products(self._weights[f"mu.{place}.weight"], x).add_(self._weights[f"mu.{place}.bias"])
+                x = _products(self.weights[f"mu.{place}.weight"], x).add_(self.weights[f"mu.{place}.bias"])
             else:
                 x = layer(x)
         return x
@@ -80,7 +80,7 @@ class StackedActor:
     def _one_by_one(self, observations: PyTorchObs) -> th.Tensor:
         rows = []
         for index in range(self.n_envs):
-            weights = {name: weight[index] for name, weight in self._weights.items()}
+            weights = {name: weight[index] for name, weight in self.weights.items()}
             rows.append(functional_call(self.actor, weights, (_row(observations, index),)))
         return th.cat(rows)
 

@@ -179,6 +179,7 @@ class ReplayBuffer(TransitionStorage):
     def reset(self) -> None:
         """Forget all transitions; the memory stays."""
         super().reset()
+        self.content_version += 1
         if self.final_observations is not None:
             self.final_observations.give_back_all()
         if self.priorities is not None:

@@ -35,7 +35,7 @@ class FinalObservations:
         self.tail_slots = np.arange(n_envs, dtype=np.int32)
         self._incoming = np.zeros(n_envs, dtype)
         self._use(np.zeros(n_envs, dtype))
-        self._free: list[int] = []
+        self.free: list[int] = []  # slots that can be taken, the next one last
 
     def _use(self, rows: NDArray[np.void]) -> None:
         self.rows = rows
@@ -76,9 +76,9 @@ class FinalObservations:
         :param envs: env numbers, (n,)
         :return: the slots, (n,)
         """
-        if len(self._free) < len(envs):
+        if len(self.free) < len(envs):
             self._grow(len(self.rows) + len(envs))
-        slots = np.array([self._free.pop() for _ in envs], dtype=np.int32)
+        slots = np.array([self.free.pop() for _ in envs], dtype=np.int32)
         self.rows[slots] = self.rows[envs]
         return slots
 
@@ -87,11 +87,11 @@ class FinalObservations:
 
         :param slots: (n,)
         """
-        self._free += [slot for slot in slots.tolist() if slot >= self.n_envs]
+        self.free += [slot for slot in slots.tolist() if slot >= self.n_envs]
 
     def give_back_all(self) -> None:
         """Let all slots be taken again."""
-        self._free = list(range(len(self.rows) - 1, self.n_envs - 1, -1))
+        self.free = list(range(len(self.rows) - 1, self.n_envs - 1, -1))
 
     def restore(self, rows: NDArray[np.void], slots: NDArray[np.int32]) -> None:
         """Take over saved rows.
@@ -101,7 +101,7 @@ class FinalObservations:
         """
         self._use(rows)
         taken = set(slots.tolist())
-        self._free = [slot for slot in range(len(rows) - 1, self.n_envs - 1, -1) if slot not in taken]
+        self.free = [slot for slot in range(len(rows) - 1, self.n_envs - 1, -1) if slot not in taken]
 
     def _grow(self, least: int) -> None:
         old = self.rows
@@ -109,7 +109,7 @@ class FinalObservations:
         rows = np.zeros(max(least, len(old) + len(old) // 4, len(old) + 8), old.dtype)
         rows[: len(old)] = old
         self._use(rows)
-        self._free.extend(range(len(rows) - 1, len(old) - 1, -1))
+        self.free.extend(range(len(rows) - 1, len(old) - 1, -1))
 
 
 def _one_row_views(rows: NDArray[np.void]) -> Observations:

@@ -26,7 +26,7 @@ SelfStorage = TypeVar("SelfStorage", bound="TransitionStorage")
 # Rebuilt or saved as Stored; a plain copy would copy the views too, and rows that nothing was written to.
 _STORAGE = {
     *("views", "assigned_rows", "records", "final_observations", "priorities", "_batch_memory", "_gathered"),
-    *("_mirror", "_may_mirror", "_steps_to_send"),
+    *("_mirror", "_may_mirror", "_steps_to_send", "content_version"),
 }
 
 
@@ -99,6 +99,8 @@ class TransitionStorage(SB3ReplayBuffer):
             )
         self._mirror: DeviceRecords | None = None
         self._may_mirror, self._steps_to_send = True, 0
+        # Counts what changes rows in another way than by adding some.
+        self.content_version = 0
         self._view_records()
 
     def _view_records(self) -> None:
@@ -148,6 +150,7 @@ class TransitionStorage(SB3ReplayBuffer):
         kept = min(len(old), len(self.records))
         self.records.rows[:kept] = old[:kept]
         self._mirror, self._steps_to_send = None, rows
+        self.content_version += 1
         self._view_records()
         self.assigned_rows = dict(assigned)
 
@@ -235,6 +238,7 @@ class TransitionStorage(SB3ReplayBuffer):
         if not np.shares_memory(own, stored.rows):
             own[:] = stored.rows
         self.pos, self.full = stored.pos, stored.full
+        self.content_version += 1
         self._steps_to_send = self.buffer_size
         if self.final_observations is not None and stored.final_observations is not None:
             slots = own["final_slots"] if self.optimize_memory_usage else np.empty(0, np.int32)

@@ -98,7 +98,6 @@ class FlatAdam:
         self.moments = self._first, self._second = th.zeros_like(flat), th.zeros_like(flat)
         # One count per parameter, as the optimiser's state has it, in one tensor.
         self.steps = th.zeros(len(self.parameters), dtype=th.float32, device=flat.device)
-        self._sweep_in = _STEPS_BETWEEN_SWEEPS
         self._rate = th.zeros((), dtype=th.float32, device=flat.device) if rate_on_device else None
         self._rate_there = 0.0
         self._others: list[Any] = []
@@ -139,6 +138,8 @@ class FlatAdam:
         ends = [0, *accumulate(parameter.numel() for parameter in self.parameters)]
         cuts = [ends[k] for k in starts] + [ends[-1]]
         rows = self.flat, self.gradient, self._first, self._second
+        # At every 128th step of the optimiser, whoever made the steps before: a resumed training sweeps as this one.
+        self._sweep_in = _STEPS_BETWEEN_SWEEPS - int(max(counts)) % _STEPS_BETWEEN_SWEEPS
         self._runs = [[row[start:end] for start, end in pairwise(cuts)] for row in rows]
         self._step = [self.steps[k] for k in starts]
 

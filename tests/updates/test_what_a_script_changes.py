@@ -155,7 +155,7 @@ def test_noise_is_drawn_anew_for_an_actor_of_another_build() -> None:
     m = model("auto", parameter_noise=ParameterNoise(0.2)).learn(12)
     widen(m)
     m.learn(20, callback=Change(widen), reset_num_timesteps=False)
-    assert m._perturbed_actor._acting._weights["mu.0.weight"].shape == (1, 9, 3)
+    assert m._perturbed_actor._acting.weights["mu.0.weight"].shape == (1, 9, 3)
 
 
 @pytest.mark.parametrize("change", [name for name in CHANGES if name not in ("nothing", "frozen and thawed")])

@@ -1,0 +1,359 @@
+"""Exact resume: a training that was killed goes on as if it had not been, bit by bit.
+
+>>> from sb3_ddpg_custom import DDPG
+>>> from sb3_ddpg_custom.checkpoint.exact import ExactCheckpoint
+>>> ExactCheckpoint("runs/mine", every_steps=10_000).every_steps
+10000
+"""
+
+import logging
+import os
+import platform
+import time
+from collections.abc import Mapping
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, TypeVar
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+
+from sb3_ddpg_custom.checkpoint.plain_tree import read_tree, write_tree
+from sb3_ddpg_custom.checkpoint.run_state import capture, put_back, put_back_in_learn, settings_of, unknown_wrapper
+from sb3_ddpg_custom.checkpoint.store import CheckpointStore, Manifest, StoreError
+from sb3_ddpg_custom.replay.segments import (
+    Segment,
+    SegmentedBuffer,
+    check_ring,
+    is_still_needed,
+    restore_ring,
+    ring_state,
+    rows_of,
+    why_not_kept,
+    write_rows,
+)
+
+_log = logging.getLogger(__name__)
+
+Algorithm = TypeVar("Algorithm", bound=OffPolicyAlgorithm)
+
+# By time: so long that writing takes a hundredth of it, and at least this.
+_LEAST_SECONDS = 5.0
+_TIMES_ITS_DURATION = 100
+_MOST_SEGMENTS = 256
+_PACKAGES = ("sb3-ddpg-custom", "stable-baselines3", "gymnasium", "torch", "numpy", "numba")
+
+
+class ResumeError(ValueError):
+    """A checkpoint does not belong to this model; nothing has been changed, or the model is to be built anew."""
+
+
+class HasState(Protocol):
+    """Something beside the model that goes on with it, such as a callback."""
+
+    def state(self) -> dict[str, Any]:
+        """Copy it as plain data."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put it back."""
+        ...
+
+
+class ExactCheckpoint(BaseCallback):
+    """Keep the whole state of a training in a folder, so that :func:`restore` brings it back exactly.
+
+    Kept are networks, targets, optimisers, counters, the replay buffer (what is new since the last checkpoint), noise,
+    every random generator, the statistics of vectorised wrappers, and the running episodes, which
+    :class:`sb3_ddpg_custom.wrappers.EpisodeReplayer` plays again: put it around each env, outermost. Works with every
+    off-policy algorithm of SB3's. Nothing is pickled.
+
+    :meth:`learn` begins a training, or goes on with it where the folder has a checkpoint.
+
+    :param folder: of this training alone
+    :param every_steps: env steps between checkpoints; None writes as often as takes a hundredth of the training's
+        time, and every five seconds at most
+    :param also: what else goes on, by name
+    :param facts: plain data for the manifest, such as the env's id
+    """
+
+    #: it changes nothing about the model, so that quick acting goes on
+    leaves_the_model_alone = True
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        every_steps: int | None = None,
+        also: Mapping[str, HasState] | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if every_steps is not None and every_steps < 1:
+            raise ValueError(f"every_steps must be at least 1, got {every_steps}")
+        self.store = CheckpointStore(Path(folder))
+        self.every_steps = every_steps
+        self.also = dict(also or {})
+        self.facts = dict(facts or {})
+        self.inexact_because: str | None = None
+        self._next_step, self._next_time = 0, 0.0
+        self._begun_with: dict[str, Any] = {}
+        self._rows: SegmentedBuffer | None = None
+        self._segments: dict[str, Segment] = {}
+        self._last: Manifest | None = None
+
+    def learn(
+        self,
+        model: Algorithm,
+        total_timesteps: int,
+        callback: BaseCallback | list[BaseCallback] | None = None,
+        **options: Any,
+    ) -> Algorithm:
+        """Train a model until it has made so many env steps, from the newest checkpoint on where there is one.
+
+        :param model: built as it was when the folder's training began
+        :param total_timesteps: of the whole training, over all envs
+        :param callback: other callbacks
+        :param options: more arguments of SB3's ``learn``
+        :return: the model
+        :raises ResumeError: if the folder's checkpoint is of another model
+        """
+        others = callback if isinstance(callback, list) else [] if callback is None else [callback]
+        restored = restore(model, self)
+        begun = restored is not None
+        if begun and model.num_timesteps >= total_timesteps:
+            return model
+        left = total_timesteps - (model.num_timesteps if begun else 0)
+        model.learn(left, callback=CallbackList([self, *others]), reset_num_timesteps=not begun, **options)
+        self.save()
+        return model
+
+    def _on_training_start(self) -> None:
+        algorithm: Any = self.model
+        if self._rows is None or self._rows.buffer is not algorithm.replay_buffer:
+            self._begun_with = settings_of(algorithm)
+            self.inexact_because = why_not_exact(algorithm)
+            self._rows = None if why_not_kept(algorithm.replay_buffer) else SegmentedBuffer(algorithm.replay_buffer)
+            if self.inexact_because is not None:
+                _log.warning("checkpoints will not be exact: %s", self.inexact_because)
+        self._plan_next(0.0)
+
+    def _on_rollout_start(self) -> None:
+        if self.every_steps is None:
+            if time.monotonic() >= self._next_time:
+                self.save()
+        elif self.num_timesteps >= self._next_step:
+            self.save()
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _plan_next(self, seconds: float) -> None:
+        every = self.every_steps or 1
+        self._next_step = (self.num_timesteps // every + 1) * every
+        self._next_time = time.monotonic() + max(_LEAST_SECONDS, _TIMES_ITS_DURATION * seconds)
+
+    def save(self) -> Manifest:
+        """Write a checkpoint now; only between two rollouts, or when the training is over.
+
+        :raises OSError: if the disk does not take it; the last checkpoint stays
+        """
+        began = time.monotonic()
+        model: Any = self.model
+        step = model.num_timesteps
+        if self._last is not None and self._last.step == step:
+            return self._last
+        state = {
+            "model": capture(model),
+            "begun_with": self._begun_with,
+            "episodes": _episodes(model.get_env()),
+            "also": {name: one.state() for name, one in self.also.items()},
+        }
+        new = {f"state-{step}.zip": partial(write_tree, state)}
+        old: dict[str, Mapping[str, Any]] = {}
+        if self._rows is not None:
+            state["ring"] = ring_state(model.replay_buffer)
+            new |= self._new_segment(step // model.n_envs)
+            old = {name: entry for name, entry in _files(self._last).items() if name in self._segments}
+        facts = {
+            **self.facts,
+            "exact": self.inexact_because is None,
+            "inexact_because": self.inexact_because,
+            "algorithm": type(model).__name__,
+            "total_steps": model._total_timesteps,
+            "segments": {name: [one.first, one.rows, one.until] for name, one in self._segments.items()},
+            "versions": _versions(),
+        }
+        try:
+            self._last = self.store.commit(step, new, old, facts)
+        except BaseException:
+            if self._rows is not None:  # what was not written is new next time, too
+                self._rows.forget()
+                self._segments = {}
+            raise
+        self._plan_next(time.monotonic() - began)
+        return self._last
+
+    def _new_segment(self, rows_added: int) -> dict[str, Any]:
+        assert self._rows is not None  # noqa: S101 (asked before)
+        buffer = self._rows.buffer
+        if len(self._segments) >= _MOST_SEGMENTS:
+            self._rows.forget()
+        segment = self._rows.new_rows(rows_added)
+        whole = segment.rows == buffer.size()
+        size = buffer.buffer_size
+        kept = {} if whole else self._segments
+        self._segments = {name: one for name, one in kept.items() if is_still_needed(one, rows_added, size)}
+        name = f"rows-{rows_added}.zip"
+        self._segments[name] = segment
+
+        def write(file: BinaryIO) -> None:
+            write_tree(rows_of(buffer, segment), file)
+
+        return {name: write}
+
+    def went_on(self, manifest: Manifest, state: Mapping[str, Any], buffer: Any, rows_added: int) -> None:
+        """Take a checkpoint that was read for the last one that was written."""
+        self._last = manifest
+        self._begun_with = dict(state["begun_with"])
+        self.inexact_because = manifest.facts.get("inexact_because")
+        self._segments = _segments(manifest)
+        if why_not_kept(buffer) is None:
+            self._rows = SegmentedBuffer(buffer)
+            self._rows.went_on(rows_added)
+
+
+def restore(model: OffPolicyAlgorithm, checkpoint: ExactCheckpoint | str | os.PathLike[str]) -> Manifest | None:
+    """Bring a freshly built model to where the newest whole checkpoint of a folder was.
+
+    Go on with ``model.learn(total - model.num_timesteps, reset_num_timesteps=False)``, or leave both to
+    :meth:`ExactCheckpoint.learn`. Where an env's replayed episode does not come out the same, a warning names it, all
+    episodes begin anew, and checkpoints from then on say ``exact: false``.
+
+    :param model: with its envs, built as when the training began
+    :param checkpoint: the folder, or the callback that goes on with it
+    :return: what was restored; None where the folder has no checkpoint
+    :raises ResumeError: if the checkpoint is of another model or env, or none of the folder's is whole
+    """
+    callback = checkpoint if isinstance(checkpoint, ExactCheckpoint) else ExactCheckpoint(checkpoint)
+    manifest, problems = callback.store.newest()
+    for problem in problems:
+        _log.warning("%s; an older checkpoint is used", problem)
+    if manifest is None:
+        if problems:
+            raise ResumeError(f"no checkpoint in {callback.store.folder} is whole: {problems[0]}")
+        return None
+    try:
+        state = read_tree(callback.store.read(manifest, f"state-{manifest.step}.zip"))
+        _check_settings(settings_of(model), state["begun_with"])
+        buffer: Any = model.replay_buffer
+        if why_not_kept(buffer) is None and "ring" in state:
+            check_ring(buffer, state["ring"])
+            for name, segment in _segments(manifest).items():
+                write_rows(buffer, segment, read_tree(callback.store.read(manifest, name)))
+            restore_ring(buffer, state["ring"])
+        put_back(model, state["model"])
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, StoreError) as error:
+        raise ResumeError(f"the checkpoint of step {manifest.step} does not fit this model: {error}") from error
+    callback.went_on(manifest, state, buffer, manifest.step // model.n_envs)
+    why_not = _replay(model, state["episodes"])
+    if why_not is not None:
+        callback.inexact_because = why_not
+        _log.warning("the training does not go on exactly: %s; the episodes begin anew", why_not)
+    for name, one in callback.also.items():
+        one.restore(state["also"][name])
+    _finish_in_learn(model, state["model"])
+    return manifest
+
+
+def why_not_exact(model: Any) -> str | None:
+    """Say what about a model or its envs keeps a resume from being exact; None if nothing does.
+
+    :param model: an off-policy algorithm with its envs
+    """
+    reason = why_not_kept(model.replay_buffer)
+    if reason is not None:
+        return reason
+    wrapper = unknown_wrapper(model.get_env())
+    if wrapper is not None:
+        return f"what the vectorised wrapper {wrapper} keeps is not known"
+    if not _can_replay(model.get_env()):
+        return "the envs are not in an EpisodeReplayer (outermost, around Monitor)"
+    return None
+
+
+def _can_replay(env: VecEnv) -> bool:
+    base = env.unwrapped
+    singles = getattr(base, "envs", None)
+    if singles is not None:
+        return all("replay_episode" in dir(type(one)) for one in singles)
+    try:
+        return bool(base.has_attr("replay_episode"))
+    except Exception:  # simulators that are vectorised themselves have no single envs to ask
+        return False
+
+
+def _episodes(env: VecEnv) -> list[Any] | None:
+    return env.unwrapped.env_method("episode_so_far") if _can_replay(env) else None
+
+
+def _replay(model: Any, episodes: list[Any] | None) -> str | None:
+    """Play the running episodes again; say why that did not work, when all envs have been reset instead."""
+    env = model.get_env()
+    why_not = None
+    if episodes is None or not _can_replay(env):
+        why_not = "the envs are not in an EpisodeReplayer (outermost, around Monitor)"
+    else:
+        base = env.unwrapped
+        for index, episode in enumerate(episodes):
+            if not base.env_method("replay_episode", episode, indices=[index])[0]:
+                why_not = f"env {index} is not deterministic: its episode came out otherwise when it was played again"
+                break
+    if why_not is not None:
+        model._last_obs = env.reset()
+        model._last_episode_starts = np.ones((env.num_envs,), dtype=bool)
+        if model._vec_normalize_env is not None:
+            model._last_original_obs = model._vec_normalize_env.get_original_obs()
+    return why_not
+
+
+def _finish_in_learn(model: Any, state: Mapping[str, Any]) -> None:
+    """Let the next ``learn`` put back what it begins anew itself, once."""
+    setup = type(model)._setup_learn
+
+    def setup_once(*args: Any, **kwargs: Any) -> Any:
+        del model._setup_learn
+        prepared = setup(model, *args, **kwargs)
+        put_back_in_learn(model, state)
+        return prepared
+
+    model._setup_learn = setup_once
+
+
+def _check_settings(here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
+    for name in [*there, *here]:
+        if here.get(name) != there.get(name):
+            raise ResumeError(f"{name} is {here.get(name)} here and was {there.get(name)}; build the model as it was")
+
+
+def _segments(manifest: Manifest) -> dict[str, Segment]:
+    named = manifest.facts.get("segments", {})
+    segments = {name: Segment(*map(int, numbers)) for name, numbers in named.items()}
+    return dict(sorted(segments.items(), key=lambda item: item[1].until))
+
+
+def _files(manifest: Manifest | None) -> Mapping[str, Mapping[str, Any]]:
+    return {} if manifest is None else manifest.files
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

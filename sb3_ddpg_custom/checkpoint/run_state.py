@@ -1,0 +1,249 @@
+"""All that decides how an SB3 training goes on, less its replay records: copied, and put back."""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.save_util import recursive_getattr
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecFrameStack, VecMonitor, VecNormalize
+
+from sb3_ddpg_custom.checkpoint.random_streams import random_streams, set_random_streams
+from sb3_ddpg_custom.updates import UpdateStatistics
+
+# Counters and their like; every other plain attribute of a model is a setting.
+_COUNTERS = {
+    *("num_timesteps", "_total_timesteps", "_num_timesteps_at_start", "_n_updates", "_episode_num"),
+    "_current_progress_remaining",
+}
+_BUFFERED = ("ep_info_buffer", "ep_success_buffer", "_last_obs", "_last_original_obs", "_last_episode_starts")
+# How a process runs, and not what it computes.
+_OF_THE_PROCESS = {"verbose", "tensorboard_log", "start_time", "seed", "_stats_window_size", "_vec_normalize_env"}
+# What vectorised wrappers of SB3's keep from step to step.
+_KEPT_BY: dict[type[VecEnvWrapper], tuple[str, ...]] = {
+    VecNormalize: ("returns", "old_obs", "old_reward"),
+    VecMonitor: ("episode_returns", "episode_lengths", "episode_count"),
+}
+
+
+def settings_of(model: OffPolicyAlgorithm) -> dict[str, Any]:
+    """Give the plain hyper-parameters of a model, by the names of its attributes.
+
+    :param model: any off-policy algorithm of SB3's
+    """
+    plain = {
+        name: value
+        for name, value in vars(model).items()
+        if not name.startswith("_") and name not in _COUNTERS | _OF_THE_PROCESS and _is_plain(value)
+    }
+    return {**plain, "train_freq": str(model.train_freq)}
+
+
+def capture(model: OffPolicyAlgorithm) -> dict[str, Any]:
+    """Copy a model's state between two rollouts.
+
+    :param model: in ``learn``, at the start of a rollout
+    :return: nested plain data for :func:`sb3_ddpg_custom.checkpoint.plain_tree.write_tree`
+    """
+    _, variables = model._get_torch_save_params()
+    return {
+        "parameters": model.get_parameters(),
+        "variables": {name: recursive_getattr(model, name) for name in variables},
+        "settings": settings_of(model),
+        "counters": {name: getattr(model, name) for name in _COUNTERS},
+        "buffered": {name: getattr(model, name) for name in _BUFFERED},
+        "noise": None if model.action_noise is None else _noise_state(model.action_noise),
+        "parameter_noise": _parameter_noise_state(model),
+        "curves": _curves_state(model),
+        "logged": {
+            "values": {key: value for key, value in model.logger.name_to_value.items() if _is_plain(value)},
+            "counts": dict(model.logger.name_to_count),
+            "excluded": dict(model.logger.name_to_excluded),
+        },
+        "elapsed_ns": time.time_ns() - model.start_time,
+        "wrappers": [_wrapper_state(wrapper) for wrapper in wrappers_of(model.get_env())],
+        "spaces": {name: _space_state(getattr(model, name)) for name in ("action_space", "observation_space")},
+        "random": random_streams(),
+    }
+
+
+def put_back(model: OffPolicyAlgorithm, state: Mapping[str, Any]) -> None:
+    """Give a model the state of another one, before ``learn(reset_num_timesteps=False)``.
+
+    :param model: built as the other one was
+    :param state: which :func:`capture` gave
+    :raises ValueError: if the model was built with other settings
+    """
+    model.set_parameters(state["parameters"], exact_match=True, device=model.device)
+    for name, tensor in state["variables"].items():
+        recursive_getattr(model, name).data = tensor.to(model.device)
+    for name, value in {**state["settings"], **state["counters"], **state["buffered"]}.items():
+        if name != "train_freq":
+            setattr(model, name, value)
+    for wrapper, kept in zip(wrappers_of(model.get_env()), state["wrappers"], strict=True):
+        _restore_wrapper(wrapper, kept)
+
+
+def put_back_in_learn(model: OffPolicyAlgorithm, state: Mapping[str, Any]) -> None:
+    """Put back what ``learn`` begins anew, when it has done so.
+
+    :param model: as for :func:`put_back`
+    :param state: the same
+    """
+    if model.action_noise is not None and state["noise"] is not None:
+        _restore_noise(model.action_noise, state["noise"])
+    _restore_parameter_noise(model, state["parameter_noise"])
+    _restore_curves(model, state["curves"])
+    model._num_timesteps_at_start = state["counters"]["_num_timesteps_at_start"]
+    model.start_time = time.time_ns() - state["elapsed_ns"]
+    model.logger.name_to_value.update(state["logged"]["values"])
+    model.logger.name_to_count.update(state["logged"]["counts"])
+    model.logger.name_to_excluded.update(state["logged"]["excluded"])
+    for name, kept in state["spaces"].items():
+        _restore_space(getattr(model, name), kept)
+    set_random_streams(state["random"])
+
+
+def wrappers_of(env: VecEnv | None) -> list[VecEnvWrapper]:
+    """List the vectorised wrappers around a model's envs, from the outermost."""
+    found = []
+    while isinstance(env, VecEnvWrapper):
+        found.append(env)
+        env = env.venv
+    return found
+
+
+def unknown_wrapper(env: VecEnv | None) -> str | None:
+    """Name a vectorised wrapper that may keep what is not known here; None if there is none.
+
+    :param env: a model's envs
+    """
+    known = (*_KEPT_BY, VecFrameStack)
+    for wrapper in wrappers_of(env):
+        kind = type(wrapper)
+        if kind not in known and kind.__name__ != "VecTransposeImage":
+            return kind.__name__
+    return None
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _wrapper_state(wrapper: VecEnvWrapper) -> dict[str, Any]:
+    state: dict[str, Any] = {"kind": type(wrapper).__name__}
+    for kind, names in _KEPT_BY.items():
+        if isinstance(wrapper, kind):
+            state["kept"] = {name: getattr(wrapper, name) for name in names if hasattr(wrapper, name)}
+    if isinstance(wrapper, VecNormalize):
+        state["statistics"] = {name: _running(part) for name, part in _statistics(wrapper)}
+    if isinstance(wrapper, VecFrameStack):
+        state["frames"] = {name: part.stacked_obs for name, part in _stacks(wrapper)}
+    return state
+
+
+def _restore_wrapper(wrapper: VecEnvWrapper, state: Mapping[str, Any]) -> None:
+    if state["kind"] != type(wrapper).__name__:
+        raise ValueError(f"the envs are in a {type(wrapper).__name__}, and were in a {state['kind']}")
+    for name, value in state.get("kept", {}).items():
+        setattr(wrapper, name, value)
+    if isinstance(wrapper, VecNormalize):
+        for name, part in _statistics(wrapper):
+            part.mean, part.var, part.count = state["statistics"][name]
+    if isinstance(wrapper, VecFrameStack):
+        for name, part in _stacks(wrapper):
+            part.stacked_obs = state["frames"][name]
+
+
+def _statistics(wrapper: VecNormalize) -> Iterator[tuple[str, Any]]:
+    yield "returns", wrapper.ret_rms
+    if wrapper.norm_obs:
+        of_observations = wrapper.obs_rms
+        named = of_observations if isinstance(of_observations, dict) else {"": of_observations}
+        yield from ((f"observations {key}", part) for key, part in named.items())
+
+
+def _running(statistics: Any) -> tuple[Any, Any, Any]:
+    return statistics.mean, statistics.var, statistics.count
+
+
+def _stacks(wrapper: VecFrameStack) -> Iterator[tuple[str, Any]]:
+    stacked: Any = wrapper.stacked_obs
+    parts = getattr(stacked, "sub_stacked_observations", None)
+    yield from parts.items() if parts else [("", stacked)]
+
+
+def _noise_state(noise: ActionNoise) -> dict[str, Any]:
+    """Copy the numbers of a noise, and of the noises in it."""
+    state: dict[str, Any] = {}
+    for name, value in vars(noise).items():
+        if isinstance(value, ActionNoise):
+            state[name] = _noise_state(value)
+        elif isinstance(value, list) and value and all(isinstance(one, ActionNoise) for one in value):
+            state[name] = [_noise_state(one) for one in value]
+        elif isinstance(value, np.ndarray | np.generic) or _is_plain(value):
+            state[name] = value
+    return state
+
+
+def _restore_noise(noise: ActionNoise, state: Mapping[str, Any]) -> None:
+    for name, value in state.items():
+        own = vars(noise).get(name)
+        if isinstance(own, ActionNoise):
+            _restore_noise(own, value)
+        elif isinstance(noise, VectorizedActionNoise) and isinstance(value, list):
+            for one, part in zip(own or noise.noises, value, strict=True):
+                _restore_noise(one, part)
+        else:
+            vars(noise)[name] = value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _parameter_noise_state(model: Any) -> dict[str, Any] | None:
+    generator = getattr(model, "_noise_generator", None)
+    if generator is None:
+        return None
+    noise, actor = model.parameter_noise, model._perturbed_actor
+    return {
+        "generator": generator.get_state(),
+        "noise": None if noise is None else dict(vars(noise)),
+        "actor": None if actor is None else actor.state(),
+    }
+
+
+def _restore_parameter_noise(model: Any, state: Mapping[str, Any] | None) -> None:
+    if state is None:
+        return
+    model._noise_generator.set_state(state["generator"])
+    if model.parameter_noise is not None and state["noise"] is not None:
+        vars(model.parameter_noise).update(state["noise"])
+    if model._perturbed_actor is not None and state["actor"] is not None:
+        model._perturbed_actor.restore(state["actor"])
+
+
+def _curves_state(model: Any) -> dict[str, Any] | None:
+    curves = getattr(model, "_curves", None)
+    last = getattr(model, "last_update", None)
+    if curves is None:
+        return None
+    return {"sums": curves.state(), "last_update": None if last is None else tuple(last)}
+
+
+def _restore_curves(model: Any, state: Mapping[str, Any] | None) -> None:
+    if state is None or getattr(model, "_curves", None) is None:
+        return
+    model._curves.restore(state["sums"])
+    model.last_update = None if state["last_update"] is None else UpdateStatistics(*state["last_update"])
+
+
+def _space_state(space: Any) -> dict[str, Any] | None:
+    generator = getattr(space, "_np_random", None)
+    return None if generator is None else dict(generator.bit_generator.state)
+
+
+def _restore_space(space: Any, state: Mapping[str, Any] | None) -> None:
+    if state is not None:
+        generator = np.random.Generator(getattr(np.random, str(state["bit_generator"]))())
+        generator.bit_generator.state = dict(state)
+        space._np_random = generator

@@ -1,0 +1,227 @@
+"""A wrapper that can play its running episode again: how a simulator that cannot be saved goes on all the same."""
+
+import copy
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any, SupportsFloat, TypedDict
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.core import ActType, ObsType
+from numpy.typing import NDArray
+
+from sb3_ddpg_custom.wrappers.box2d_world import renew_world
+
+# Larger attributes are pictures, maps and caches; copying them at every reset would be felt.
+_MOST_NUMBERS = 10_000
+_MOST_PARTS = 1_000
+_MOST_DEPTH = 4
+# How this process made the env, and not where its episodes have led.
+_NOT_OF_THE_STATE = ("render_mode", "metadata")
+_FIRST_ROWS = 256
+
+
+class Episode(TypedDict):
+    """A running episode, as plain data.
+
+    - ``layers``: per wrapper, from the outermost to the env itself, what :class:`EpisodeReplayer` keeps of it from
+      before the episode's ``reset``
+    - ``seed``, ``options``: what that ``reset`` was called with
+    - ``actions``: (steps, \\*action_shape)
+    - ``observation``: after the last of them
+    - ``records``: per wrapper that has a ``record_state``, what that gave
+    """
+
+    layers: list[dict[str, Any]]
+    seed: int | None
+    options: dict[str, Any] | None
+    actions: NDArray[Any] | None
+    observation: Any
+    records: dict[str, Any]
+
+
+class EpisodeReplayer(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
+    """Keeps what is needed to bring a new, equal environment to where this one is.
+
+    A simulator can rarely be saved, but an episode can be played again: the random state from before the last
+    ``reset``, and the actions since. The same is kept of every wrapper inside, with its plain attributes (numbers,
+    text, small arrays, lists and dicts of those), so that counters, curricula and running statistics go on, too. Each
+    episode of a Box2D environment gets a world of its own, as
+    :func:`sb3_ddpg_custom.wrappers.box2d_world.renew_world` says.
+
+    Put it outermost, around ``Monitor`` and every other wrapper. Memory grows by one action per step of an episode.
+
+    >>> env = EpisodeReplayer(gym.make("Pendulum-v1"))
+    >>> _ = env.reset(seed=0)
+    >>> for _ in range(3):
+    ...     _ = env.step(np.array([0.5], np.float32))
+    >>> episode = env.episode_so_far()
+    >>> other = EpisodeReplayer(gym.make("Pendulum-v1"))
+    >>> other.replay_episode(episode)
+    True
+
+    :param env: any environment
+    """
+
+    def __init__(self, env: gym.Env[ObsType, ActType]) -> None:
+        super().__init__(env)
+        self._layers: list[dict[str, Any]] = []
+        self._seed: int | None = None
+        self._options: dict[str, Any] | None = None
+        self._actions: NDArray[Any] | None = None
+        self._steps = 0
+        self._observation: Any = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[ObsType, dict[str, Any]]:
+        """Keep how everything is, and begin an episode."""
+        self._layers = [_state_of(layer) for layer in _layers(self.env)]
+        self._seed, self._options = seed, copy.deepcopy(options)
+        self._steps = 0
+        renew_world(self)
+        answer = self.env.reset(seed=seed, options=options)
+        self._observation = answer[0]
+        return answer
+
+    def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Keep the action, and take a step."""
+        self._keep(np.asarray(action))
+        answer = self.env.step(action)
+        self._observation = answer[0]
+        return answer
+
+    def _keep(self, action: NDArray[Any]) -> None:
+        rows = self._actions
+        if rows is None or rows.dtype != action.dtype or rows.shape[1:] != action.shape:
+            rows = self._actions = np.empty((_FIRST_ROWS, *action.shape), action.dtype)
+        if self._steps == len(rows):
+            rows = self._actions = np.concatenate([rows, np.empty_like(rows)])
+        rows[self._steps] = action
+        self._steps += 1
+
+    def episode_so_far(self) -> Episode:
+        """Give the running episode as plain data, for :meth:`replay_episode` in another process."""
+        return Episode(
+            layers=self._layers,
+            seed=self._seed,
+            options=self._options,
+            actions=None if self._actions is None else self._actions[: self._steps].copy(),
+            observation=copy.deepcopy(self._observation),
+            records=dict(_records(self.env)),
+        )
+
+    def replay_episode(self, episode: Episode) -> bool:
+        """Bring this environment to where another one was.
+
+        :param episode: of an equal environment, which :meth:`episode_so_far` gave
+        :return: whether its last observation came out the same, to the last bit. If not, something in the environment
+            is not deterministic, or keeps what cannot be seen from outside; then only a reset helps
+        """
+        layers = list(_layers(self.env))
+        same = len(layers) == len(episode["layers"])
+        for layer, state in zip(layers, episode["layers"], strict=False):
+            _restore(layer, state)
+        observation, _ = self.reset(seed=episode["seed"], options=episode["options"])
+        actions = episode["actions"]
+        for place in range(0 if actions is None else len(actions)):
+            observation, _, terminated, truncated, _ = self.step(actions[place])  # type: ignore[index]
+            if (terminated or truncated) and place < len(actions) - 1:  # type: ignore[arg-type]
+                same = False
+                break
+        for layer in layers:
+            record = episode["records"].get(_name(layer))
+            if record is not None and hasattr(layer, "restore_record"):
+                layer.restore_record(record)
+        return same and _equal(observation, episode["observation"])
+
+
+def _layers(env: Any) -> Iterator[Any]:
+    yield env
+    while isinstance(env, gym.Wrapper):
+        env = env.env
+        yield env
+
+
+def _records(env: Any) -> Iterator[tuple[str, Any]]:
+    for layer in _layers(env):
+        if "record_state" in dir(type(layer)):
+            yield _name(layer), layer.record_state()
+
+
+def _name(layer: Any) -> str:
+    return type(layer).__name__
+
+
+def _state_of(layer: Any) -> dict[str, Any]:
+    """Copy the plain attributes of an env or wrapper, its own random generator, and those of its spaces."""
+    attributes = {}
+    statistics = {}
+    for name, value in vars(layer).items():
+        if name in _NOT_OF_THE_STATE:
+            continue
+        kept = _plain(value, _MOST_DEPTH)
+        if kept is not _UNKNOWN:
+            attributes[name] = kept
+        elif type(value).__name__ == "RunningMeanStd":
+            statistics[name] = {key: copy.copy(part) for key, part in vars(value).items()}
+    randoms = {
+        name: copy.deepcopy(generator.bit_generator.state)
+        for name, generator in _generators(layer)
+        if generator is not None
+    }
+    return {"kind": _name(layer), "attributes": attributes, "statistics": statistics, "randoms": randoms}
+
+
+def _generators(layer: Any) -> Iterator[tuple[str, np.random.Generator | None]]:
+    yield "_np_random", vars(layer).get("_np_random")
+    for name in ("action_space", "observation_space"):
+        space = vars(layer).get(name)
+        if isinstance(space, gym.Space):
+            yield name, space._np_random
+
+
+def _restore(layer: Any, state: Mapping[str, Any]) -> None:
+    if state["kind"] != _name(layer):
+        return
+    for name, value in state["attributes"].items():
+        vars(layer)[name] = copy.deepcopy(value)
+    for name, parts in state["statistics"].items():
+        vars(vars(layer)[name]).update(parts)
+    for name, random_state in state["randoms"].items():
+        generator = np.random.Generator(getattr(np.random, random_state["bit_generator"])())
+        generator.bit_generator.state = random_state
+        if name == "_np_random":
+            layer._np_random = generator
+        else:
+            vars(layer)[name]._np_random = generator
+
+
+_UNKNOWN = object()
+
+
+def _plain(value: Any, depth: int) -> Any:
+    """Copy what is plain data, ``_UNKNOWN`` otherwise."""
+    if value is None or isinstance(value, bool | int | float | str | np.generic):
+        return value
+    if isinstance(value, np.ndarray):
+        return value.copy() if value.dtype != object and value.size <= _MOST_NUMBERS else _UNKNOWN
+    if depth == 0 or not isinstance(value, list | tuple | dict | deque) or len(value) > _MOST_PARTS:
+        return _UNKNOWN
+    if isinstance(value, dict):
+        values = {key: _plain(part, depth - 1) for key, part in value.items() if isinstance(key, str | int)}
+        whole = len(values) == len(value) and not any(part is _UNKNOWN for part in values.values())
+        return values if whole and type(value) is dict else _UNKNOWN
+    parts = [_plain(part, depth - 1) for part in value]
+    if any(part is _UNKNOWN for part in parts) or type(value) not in (list, tuple, deque):
+        return _UNKNOWN
+    return deque(parts, value.maxlen) if isinstance(value, deque) else type(value)(parts)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    if isinstance(one, tuple | list) and isinstance(other, tuple | list):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    first, second = np.asarray(one), np.asarray(other)
+    return first.dtype == second.dtype and first.shape == second.shape and first.tobytes() == second.tobytes()
