@@ -16,6 +16,7 @@ from sb3_ddpg_custom import __version__
 from sb3_ddpg_custom.cli.commands.bench import bench_command
 from sb3_ddpg_custom.cli.commands.evaluate import evaluate_command
 from sb3_ddpg_custom.cli.commands.list_aliases import list_command
+from sb3_ddpg_custom.cli.commands.resume import resume_command
 from sb3_ddpg_custom.cli.commands.show_config import config_command
 from sb3_ddpg_custom.cli.commands.train import train_command
 from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
@@ -29,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("train")(train_command)
+app.command("resume")(resume_command)
 app.command("evaluate")(evaluate_command)
 app.command("list")(list_command)
 app.command("config")(config_command)

@@ -19,7 +19,12 @@ Step = tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]
 
 
 def monitored(
-    env: Env, settings: Settings, *, files: tuple[Path, Path] | None = None, most_steps: int | None = None
+    env: Env,
+    settings: Settings,
+    *,
+    files: tuple[Path, Path] | None = None,
+    most_steps: int | None = None,
+    goes_on: bool = False,
 ) -> Env:
     """Put the settings' wrappers around an env, and the monitors around those.
 
@@ -30,6 +35,7 @@ def monitored(
     :param settings: for ``env_wrapper`` and ``monitor_kwargs``
     :param files: ``rewards.npz``, and ``Monitor``'s file without its ending; None to write none
     :param most_steps: episodes are cut after so many steps
+    :param goes_on: add to files that are there already
     """
     kwargs = dict(settings.monitor_kwargs)
     rewards: OwnRewards | None = None
@@ -47,11 +53,11 @@ def monitored(
     file = None
     if files is not None:
         statistics, name = files
-        env = StatsMonitor(env, statistics)
+        env = StatsMonitor(env, statistics, existing="continue" if goes_on else "refuse")
         file = str(name)
         # SB3 writes a header only where it may also override; a new file needs one.
         is_new = not Path(f"{file}.{Monitor.EXT}").exists()
-        kwargs["override_existing"] = is_new or kwargs.get("override_existing", True)
+        kwargs["override_existing"] = is_new or (kwargs.get("override_existing", True) and not goes_on)
     with closed_on_error(env):
         env = ClosingMonitor(env, file, **kwargs)
     return env if rewards is None else GivenRewards(env, rewards)

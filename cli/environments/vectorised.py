@@ -13,7 +13,7 @@ from sb3_ddpg_custom.cli.environments.monitors import closed_on_error, monitored
 from sb3_ddpg_custom.cli.environments.registry import make_env
 from sb3_ddpg_custom.cli.environments.wrapping import wrap
 from sb3_ddpg_custom.cli.errors import UsageError, one_line
-from sb3_ddpg_custom.wrappers import RenderError, VideoMonitor
+from sb3_ddpg_custom.wrappers import EpisodeReplayer, RenderError, VideoMonitor
 from sb3_ddpg_custom.wrappers.box2d_world import renew_world
 from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
 
@@ -29,6 +29,7 @@ def training_envs(
     video: EpisodeSchedule,
     render: bool,
     on_render_error: Callable[[RenderError], None],
+    goes_on: bool = False,
 ) -> "VecEnv":
     """Make the envs to train on, with their monitors.
 
@@ -38,6 +39,7 @@ def training_envs(
     :param video: which episodes of the first env to record
     :param render: show the env in a window, for which there may be one only
     :param on_render_error: called once if a film cannot go on; the training does
+    :param goes_on: the folder's files are an earlier process's, to be continued
     """
     # SB3 wants one render mode in all envs; those that nobody films are never drawn.
     mode = "human" if render else "rgb_array" if video != "none" else None
@@ -47,7 +49,8 @@ def training_envs(
         with closed_on_error(env):
             if rank == 0 and video != "none":
                 env = VideoMonitor(env, folder / "videos", schedule=video, on_render_error=on_render_error)
-            env = monitored(env, settings, files=(folder / "rewards.npz", folder / str(rank)))
+            env = monitored(env, settings, files=(folder / "rewards.npz", folder / str(rank)), goes_on=goes_on)
+            env = EpisodeReplayer(env)
         made.callback(env.close)
         return env
 

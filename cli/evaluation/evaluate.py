@@ -18,6 +18,7 @@ from sb3_ddpg_custom.cli.blame import exits_are_errors, reason
 from sb3_ddpg_custom.cli.config.plain import integer
 from sb3_ddpg_custom.cli.config.resolve import RUN_KEY, resolve
 from sb3_ddpg_custom.cli.config.settings import Settings, validate
+from sb3_ddpg_custom.cli.config.trust import check_trusted, modules_of, wrappers_of
 from sb3_ddpg_custom.cli.config.yaml_text import parse_yaml
 from sb3_ddpg_custom.cli.environments.drawing import can_render
 from sb3_ddpg_custom.cli.environments.fitting import fit_to_env
@@ -33,9 +34,6 @@ from sb3_ddpg_custom.cli.run_folder import find_checkpoint
 from sb3_ddpg_custom.wrappers import RenderError, prepare_headless_rendering
 
 _BOUND = 10_000  # steps of an episode without a limit of its own, in a checkpoint that does not say
-# Modules whose classes a checkpoint may ask for without the user's word: they only change what the policy sees.
-_HARMLESS = ("gymnasium.wrappers.", "rl_zoo3.wrappers.", "sb3_contrib.common.wrappers.")
-_WRITES_FILES = ("RecordVideo",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +230,8 @@ def _environment(request: EvaluateRequest, checkpoint: Checkpoint) -> tuple[str,
             f"{shown(checkpoint.path)} does not say what it was trained on; name it with --env, as in --env pendulum"
         )
     env_id, settings, _ = own
-    _check_harmless(request, checkpoint, env_id, settings)
+    names = [*wrappers_of(settings), *(modules_of(env_id) if request.env is None else [])]
+    check_trusted(names, request.imports, shown(checkpoint.path))
     return own
 
 
@@ -248,20 +247,3 @@ def _own_environment(checkpoint: Checkpoint) -> tuple[str, Settings, int | None]
     facts = document.get(RUN_KEY)
     bound = integer(facts.get("eval_max_steps")) if isinstance(facts, dict) else None
     return str(env_id), validate(entry, source), bound if bound is not None and bound >= 1 else None
-
-
-def _check_harmless(request: EvaluateRequest, checkpoint: Checkpoint, env_id: str, settings: Settings) -> None:
-    """Refuse to import a module only because a checkpoint names it."""
-    names = [spec.name for spec in (*settings.env_wrapper, *settings.vec_env_wrapper)]
-    # "module:Env-v0" imports its module, and Gymnasium's bridges to old Gym import what their arguments say.
-    imports = ":" in env_id or env_id.startswith(("GymV21", "GymV26"))
-    names += [env_id.replace(":", ".")] if imports and request.env is None else []
-    for name in names:
-        named = any(name.startswith(f"{module.partition(':')[0]}.") for module in request.imports)
-        harmless = name.startswith(_HARMLESS) and not name.endswith(_WRITES_FILES)
-        if not named and not harmless:
-            module = name.rpartition(".")[0] or name
-            raise UsageError(
-                f"{shown(checkpoint.path)} wants to import {module}, which could run anything; "
-                f"if you trust it, add --import {module}"
-            )

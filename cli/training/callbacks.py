@@ -11,6 +11,7 @@ from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
 
 from sb3_ddpg_custom.checkpoint import replacing, save_checkpoint
+from sb3_ddpg_custom.checkpoint.exact import ExactCheckpoint
 from sb3_ddpg_custom.cli.evaluation.episodes import play
 from sb3_ddpg_custom.cli.progress import TrainingProgress
 from sb3_ddpg_custom.cli.signals import SignalReceivedError, Signals
@@ -32,20 +33,30 @@ _METRICS = ("eval/mean_reward", "rollout/ep_rew_mean", "train/q_mean", "train/cr
 
 
 class Stop(BaseCallback):
-    """End the training at the first step after a signal, and at its last step.
+    """End the training soon after a signal, with its state saved, and at its last step.
 
-    SB3 ends a training between two updates: with ``train_freq`` in episodes that is the end of an episode, which may
-    never come.
+    The state is whole between two rollouts only. SB3 ends a training there, too: with ``train_freq`` in episodes that
+    is the end of an episode, which may never come; a signal then ends it at once, and the last checkpoint has to do.
 
     :param signals: that may come
     :param total_steps: length of the training, env steps
+    :param checkpoint: of the whole state
     """
 
-    def __init__(self, signals: Signals, total_steps: int) -> None:
+    leaves_the_model_alone = True
+
+    def __init__(self, signals: Signals, total_steps: int, checkpoint: ExactCheckpoint) -> None:
         super().__init__()
         self.signals = signals
         self.total_steps = total_steps
+        self.checkpoint = checkpoint
         self._stops_itself = False
+        self._is_saved = False
+
+    def _on_rollout_start(self) -> None:
+        if self.signals.received is not None:
+            self.checkpoint.save()
+            self._is_saved = True
 
     def _on_training_start(self) -> None:
         model: Any = self.model
@@ -53,7 +64,9 @@ class Stop(BaseCallback):
 
     def _on_step(self) -> bool:
         is_over = self._stops_itself and self.num_timesteps >= self.total_steps
-        return self.signals.received is None and not is_over
+        if self.signals.received is not None:
+            return not (self._is_saved or self._stops_itself)
+        return not is_over
 
 
 class Evaluation(BaseCallback):
@@ -104,6 +117,20 @@ class Evaluation(BaseCallback):
             return False
         return True
 
+    def state(self) -> dict[str, Any]:
+        """Copy what was evaluated so far, and what comes next."""
+        return {"best": self.best_mean_return, "next": self._next, "rows": self._rows}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from there.
+
+        :param state: which :meth:`state` gave
+        """
+        self.best_mean_return, self._next = state["best"], state["next"]
+        self._rows = {name: list(rows) for name, rows in state["rows"].items()}
+        if self._rows["timesteps"]:
+            self._write()
+
     def finish(self) -> None:
         """Evaluate the final policy, unless that was just done."""
         if self._rows["timesteps"][-1:] != [self.num_timesteps]:
@@ -120,8 +147,7 @@ class Evaluation(BaseCallback):
         self._rows["ep_lengths"].append(played.lengths)
         if played.success_rate is not None:
             self._rows.setdefault("successes", []).append(played.successes)
-        with replacing(self.folder / "evaluations.npz") as file:
-            np.savez(file, allow_pickle=False, **{name: np.asarray(rows) for name, rows in self._rows.items()})
+        self._write()
         save_checkpoint(self.model, checkpoint_path(self.folder, self.num_timesteps), config=self.config)
         if is_best:
             self.best_mean_return = mean
@@ -134,6 +160,10 @@ class Evaluation(BaseCallback):
         self.logger.dump(self.num_timesteps)
         self.progress.evaluated(self.num_timesteps, mean, played.success_rate, is_best=is_best)
         self.progress.cut(self.env)
+
+    def _write(self) -> None:
+        with replacing(self.folder / "evaluations.npz") as file:
+            np.savez(file, allow_pickle=False, **{name: np.asarray(rows) for name, rows in self._rows.items()})
 
     def _on_evaluation_step(self, finished: int) -> None:
         self.signals.raise_if_received()

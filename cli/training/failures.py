@@ -24,12 +24,18 @@ class Unused:
 
 
 @contextmanager
-def removed_if_unused(folder: Path) -> Iterator[Unused]:
-    """Remove a half-made run folder after an error before the first env step; never one that holds a model."""
+def removed_if_unused(folder: Path, *, is_new: bool) -> Iterator[Unused]:
+    """Remove a half-made run folder after an error before the first env step; never one that holds a model.
+
+    :param folder: the run's
+    :param is_new: whether this process has made it
+    """
     unused = Unused()
     try:
         yield unused
     except BaseException:
+        if not is_new:
+            raise
         stepped = unused.model is not None and unused.model.num_timesteps > 0
         if not stepped and not any(folder.rglob("*.zip")):
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,13 +1,14 @@
-"""The options of ``ddpg train``, each declared once: help, printed commands and ``config.yml`` follow from it."""
+"""The options of ``ddpg train`` and ``ddpg resume``, each declared once; all that prints them follows from it."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.shared_options import IMPORT, path_option
+from sb3_ddpg_custom.cli.shared_options import IMPORT, path_option, read_path
 
 FilmedEpisodes = int | Literal["none", "cubic"]
 
@@ -67,6 +68,14 @@ class TrainRequest:
             "has none a twentieth of the training's, from 100 to 10,000.",
         ),
     ] = None
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Steps between checkpoints of the whole state, for ddpg resume; default: as often as takes a "
+            "hundredth of the training's time.",
+        ),
+    ] = None
     video: Annotated[
         FilmedEpisodes | None,
         typer.Option(
@@ -85,4 +94,17 @@ class TrainRequest:
             "--from", help="Begin with the networks of a run folder or checkpoint; the replay buffer begins empty."
         ),
     ] = None
+    imports: Annotated[tuple[str, ...], IMPORT] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeRequest:
+    """What ``ddpg resume`` was asked for. Each field's help says what it is; None leaves it as it was."""
+
+    run: Annotated[Path, typer.Argument(metavar="RUN", parser=partial(read_path, "RUN"), help="A run folder.")]
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Environment steps of the whole run, to go on further than it was to.")
+    ] = None
+    device: Annotated[str | None, typer.Option(help="Torch device; default: the run's.")] = None
+    threads: Annotated[int | None, typer.Option(min=1, help="Torch's threads; default: the run's.")] = None
     imports: Annotated[tuple[str, ...], IMPORT] = ()

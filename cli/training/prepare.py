@@ -71,7 +71,7 @@ def train(request: TrainRequest, console: Console) -> TrainResult:
     longest = request.eval_episodes * (eval_max_steps or fitted.step_limit or 1)
     eval_every = request.eval_every or default_interval(n_timesteps, longest)
     asked = replace(request, env=resolved.env_id, seed=seed, eval_every=eval_every, eval_max_steps=eval_max_steps)
-    config = to_yaml(resolved, run=_facts(asked, resolved.source, folder))
+    config = to_yaml(resolved, run=_facts(asked, resolved.source, folder, video))
     plan = Plan(
         request=asked,
         settings=resolved.settings,
@@ -139,11 +139,12 @@ def _read(path: Path) -> Checkpoint:
         raise UsageError(f"--from: {shown_in(error, path)}") from error
 
 
-def _facts(request: TrainRequest, settings_from: str, folder: Path) -> dict[str, Any]:
+def _facts(request: TrainRequest, settings_from: str, folder: Path, video: FilmedEpisodes) -> dict[str, Any]:
     """Note what the settings do not say, for whoever wants to repeat the run."""
     asked = {field.name: getattr(request, field.name) for field in fields(request)}
     return {
         **{name: _plain(value) for name, value in asked.items() if name not in _IN_THE_SETTINGS},
+        "video": video,
         "settings_from": settings_from,
         "repeat_with": repeating(request, folder),
         "versions": {package: version(package) for package in (*_PACKAGES, *_COMPILERS)},

@@ -13,14 +13,15 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.utils import safe_mean
 
 from sb3_ddpg_custom.checkpoint import Checkpoint, replacing, save_checkpoint
-from sb3_ddpg_custom.checkpoint.normalization import restore
+from sb3_ddpg_custom.checkpoint.exact import ExactCheckpoint, ResumeError, restore
+from sb3_ddpg_custom.checkpoint.normalization import restore as restore_normalization
 from sb3_ddpg_custom.cli.blame import exits_are_errors, reason
 from sb3_ddpg_custom.cli.config.classes import import_class
 from sb3_ddpg_custom.cli.config.settings import Settings
 from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.environments.vectorised import evaluation_envs, normalizer, training_envs
 from sb3_ddpg_custom.cli.errors import RunError, UsageError
-from sb3_ddpg_custom.cli.paths import shown
+from sb3_ddpg_custom.cli.paths import shown, shown_in
 from sb3_ddpg_custom.cli.progress import TrainingProgress
 from sb3_ddpg_custom.cli.signals import SignalReceivedError, Signals
 from sb3_ddpg_custom.cli.training.blas import remarks_on_blas
@@ -36,11 +37,15 @@ from sb3_ddpg_custom.cli.training.failures import (
 from sb3_ddpg_custom.cli.training.film import film_best
 from sb3_ddpg_custom.cli.training.model import build_model, remarks_on_numba, remarks_on_precision
 from sb3_ddpg_custom.cli.training.options import FilmedEpisodes, TrainRequest
+from sb3_ddpg_custom.cli.training.run_files import RunFiles, owned
 from sb3_ddpg_custom.cli.training.threads import torch_threads
 from sb3_ddpg_custom.wrappers import RenderError
 
 if TYPE_CHECKING:
     from sb3_ddpg_custom.ddpg import DDPG
+
+#: the folder in a run folder that holds the whole state
+STATE = "state"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +60,7 @@ class Plan:
     :param folder: the run's folder, which exists
     :param config: text of its ``config.yml``, which is written into it
     :param start_from: checkpoint to begin with
+    :param goes_on: whether the folder has a state to go on from
     """
 
     request: TrainRequest
@@ -65,6 +71,7 @@ class Plan:
     folder: Path
     config: str
     start_from: Checkpoint | None
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +122,8 @@ def run(plan: Plan, console: Console) -> TrainResult:
     request, settings, env_id = plan.request, plan.settings, plan.request.env
     signals = Signals()
     with ExitStack() as stack:
-        unused = stack.enter_context(removed_if_unused(plan.folder))
+        unused = stack.enter_context(removed_if_unused(plan.folder, is_new=not plan.goes_on))
+        stack.enter_context(owned(plan.folder))
         stack.enter_context(torch_threads(request.threads, settings))
         progress = TrainingProgress(console, settings.n_timesteps)
 
@@ -132,6 +140,7 @@ def run(plan: Plan, console: Console) -> TrainResult:
                 video=plan.video,
                 render=request.render,
                 on_render_error=no_more_films,
+                goes_on=plan.goes_on,
             )
             stack.push(closing(envs.close, progress.note))
             seeds = evaluation_seeds(0, request.eval_episodes)
@@ -146,21 +155,33 @@ def run(plan: Plan, console: Console) -> TrainResult:
             if plan.start_from is not None:
                 _begin_with(model, plan.start_from)
             extra_callbacks = _extra_callbacks(plan)
+            evaluation = Evaluation(
+                evaluation_env,
+                episodes=request.eval_episodes,
+                every_steps=plan.eval_every,
+                folder=plan.folder,
+                config=plan.config,
+                signals=signals,
+                progress=progress,
+            )
+            checkpoint = ExactCheckpoint(
+                plan.folder / STATE,
+                every_steps=request.checkpoint_every,
+                also={"files": RunFiles(plan.folder), "evaluation": evaluation},
+                facts={"env": env_id},
+            )
+            if plan.goes_on:
+                _go_on(model, checkpoint, plan.folder)
             model.set_logger(configure(str(plan.folder), ["tensorboard"]))
             stack.push(closing(model.logger.close, progress.note))
         unused.model = model
-        evaluation = Evaluation(
-            evaluation_env,
-            episodes=request.eval_episodes,
-            every_steps=plan.eval_every,
-            folder=plan.folder,
-            config=plan.config,
-            signals=signals,
-            progress=progress,
-        )
-        pages = TensorBoardPages(_hyperparameters(plan))
-        callbacks = [Stop(signals, settings.n_timesteps), evaluation, pages, progress, *extra_callbacks]
-        console.print(f"{env_id}: {settings.n_timesteps:,} steps, seed {plan.seed}, in {shown(plan.folder)}")
+        pages = [] if plan.goes_on else [TensorBoardPages(_hyperparameters(plan))]
+        stop = Stop(signals, settings.n_timesteps, checkpoint)
+        callbacks = [checkpoint, stop, evaluation, *pages, progress, *extra_callbacks]
+        begun = f" from step {model.num_timesteps:,} on" if plan.goes_on else ""
+        console.print(f"{env_id}: {settings.n_timesteps:,} steps{begun}, seed {plan.seed}, in {shown(plan.folder)}")
+        if plan.goes_on and checkpoint.inexact_because is not None:
+            console.print(f"not exactly as if it had not stopped: {checkpoint.inexact_because}", soft_wrap=True)
         remarks = remarks_on_precision(settings.precision, model.device)
         for remark in [*remarks, *remarks_on_blas(), *remarks_on_numba(model)]:
             console.print(remark, soft_wrap=True)
@@ -168,8 +189,10 @@ def run(plan: Plan, console: Console) -> TrainResult:
         with signals.caught():
             try:
                 with exits_are_errors():
-                    model.learn(settings.n_timesteps, callbacks)
+                    left = max(settings.n_timesteps - model.num_timesteps, 0) if plan.goes_on else settings.n_timesteps
+                    model.learn(left, callbacks, reset_num_timesteps=not plan.goes_on)
                     if signals.received is None:
+                        checkpoint.save()
                         evaluation.finish()
             except SignalReceivedError:
                 pass
@@ -179,12 +202,12 @@ def run(plan: Plan, console: Console) -> TrainResult:
                 progress.bar.stop()
             stopped_by = signals.received
             name = plan.folder / "final.zip"
-            checkpoint = name if stopped_by is None else checkpoint_path(plan.folder, model.num_timesteps)
+            saved = name if stopped_by is None else checkpoint_path(plan.folder, model.num_timesteps)
             try:
-                save_checkpoint(model, checkpoint, config=plan.config)
+                save_checkpoint(model, saved, config=plan.config)
             except OSError as error:
                 raise RunError(
-                    f"training ended at step {model.num_timesteps}, but {shown(checkpoint)} cannot be written "
+                    f"training ended at step {model.num_timesteps}, but {shown(saved)} cannot be written "
                     f"({reason(error)}); {what_is_left(plan.folder)}"
                 ) from error
             seconds = time.monotonic() - started
@@ -192,7 +215,7 @@ def run(plan: Plan, console: Console) -> TrainResult:
         return TrainResult(
             env_id=env_id,
             folder=plan.folder,
-            checkpoint=checkpoint,
+            checkpoint=saved,
             seed=plan.seed,
             steps=model.num_timesteps,
             total_steps=settings.n_timesteps,
@@ -222,6 +245,13 @@ def _to_look_at(model: "DDPG", plan: Plan, progress: TrainingProgress) -> tuple[
     return curve, film
 
 
+def _go_on(model: "DDPG", checkpoint: ExactCheckpoint, folder: Path) -> None:
+    try:
+        restore(model, checkpoint)
+    except ResumeError as error:
+        raise UsageError(f"{shown(folder)} cannot go on: {shown_in(error, folder)}") from error
+
+
 def _begin_with(model: "DDPG", checkpoint: Checkpoint) -> None:
     normalization = model.get_vec_normalize_env()
     if checkpoint.lacks_normalization:
@@ -238,7 +268,7 @@ def _begin_with(model: "DDPG", checkpoint: Checkpoint) -> None:
     try:
         model.set_parameters(dict(checkpoint.parameters))
         if normalization is not None and checkpoint.normalization is not None:
-            restore(checkpoint.normalization, normalization)
+            restore_normalization(checkpoint.normalization, normalization)
     except (ValueError, RuntimeError, KeyError) as error:
         raise UsageError(f"--from {shown(checkpoint.path)} does not fit these settings: {reason(error)}") from error
 

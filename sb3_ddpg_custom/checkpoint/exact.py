@@ -259,12 +259,12 @@ def restore(model: OffPolicyAlgorithm, checkpoint: ExactCheckpoint | str | os.Pa
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, StoreError) as error:
         raise ResumeError(f"the checkpoint of step {manifest.step} does not fit this model: {error}") from error
     callback.went_on(manifest, state, buffer, manifest.step // model.n_envs)
+    for name, one in callback.also.items():
+        one.restore(state["also"][name])
     why_not = _replay(model, state["episodes"])
     if why_not is not None:
         callback.inexact_because = why_not
         _log.warning("the training does not go on exactly: %s; the episodes begin anew", why_not)
-    for name, one in callback.also.items():
-        one.restore(state["also"][name])
     _finish_in_learn(model, state["model"])
     return manifest
 

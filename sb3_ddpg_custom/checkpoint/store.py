@@ -90,7 +90,7 @@ class CheckpointStore:
 
         :return: its manifest, None where there is none; and a sentence for each newer one that is damaged
         """
-        problems = []
+        problems: list[str] = []
         for step in self.steps():
             try:
                 return self.read_manifest(step), problems

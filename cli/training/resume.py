@@ -1,0 +1,112 @@
+"""Go on with a run, as a plain function: ``ddpg resume`` without the command line."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from rich.console import Console
+
+from sb3_ddpg_custom.checkpoint.store import CheckpointStore
+from sb3_ddpg_custom.cli.config.resolve import RUN_KEY, Resolved, to_yaml
+from sb3_ddpg_custom.cli.config.settings import Settings, validate
+from sb3_ddpg_custom.cli.config.trust import check_trusted_to_train
+from sb3_ddpg_custom.cli.config.yaml_text import parse_yaml, read_text
+from sb3_ddpg_custom.cli.environments.registry import import_modules
+from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.paths import shown, tied_to_start
+from sb3_ddpg_custom.cli.training.leftovers import remove_leftovers
+from sb3_ddpg_custom.cli.training.model import check_device
+from sb3_ddpg_custom.cli.training.options import ResumeRequest, TrainRequest
+from sb3_ddpg_custom.cli.training.run import STATE, Plan, TrainResult, run
+from sb3_ddpg_custom.wrappers import prepare_headless_rendering
+
+# What config.yml's run part says that is an option of ddpg train, too; paths and imports are the user's to give.
+_OF_THE_RUN = (
+    "seed",
+    "device",
+    "threads",
+    "eval_every",
+    "eval_episodes",
+    "eval_max_steps",
+    "checkpoint_every",
+    "video",
+)
+
+
+def resume(request: ResumeRequest, console: Console) -> TrainResult:
+    """Go on with a run from its newest whole checkpoint, exactly where that is possible.
+
+    Nothing in the run folder is run: see :mod:`sb3_ddpg_custom.cli.config.trust`.
+
+    :param request: what to do
+    :param console: for progress and notes
+    :raises UsageError: if the run cannot go on; nothing has been changed then
+    :raises RunError: if the env or the training fails; the last good checkpoint stays
+    """
+    request = tied_to_start(request)
+    folder = request.run
+    if not folder.is_dir():
+        raise UsageError(f"{shown(folder)} is no run folder; name one that ddpg train has made")
+    prepare_headless_rendering()
+    import_modules(request.imports)
+    env_id, settings, facts = _read_config(folder / "config.yml")
+    check_trusted_to_train(env_id, settings, request.imports, shown(folder / "config.yml"))
+    done = CheckpointStore(folder / STATE).steps()
+    if not done:
+        raise UsageError(
+            f"{shown(folder)} holds no state to go on from; ddpg train --from begins anew with its networks"
+        )
+    steps = settings.n_timesteps if request.steps is None else request.steps
+    if request.steps is not None and steps <= done[0]:
+        raise UsageError(f"--steps {steps:,} is not above the {done[0]:,} steps that {shown(folder)} has made")
+    if done[0] >= steps and (folder / "final.zip").exists():
+        raise UsageError(f"{shown(folder)} has made all of its {steps:,} steps; add --steps to go on further")
+    settings = settings.model_copy(update={"n_timesteps": steps})
+    asked = _asked(facts, env_id, folder)
+    if request.device is not None:
+        asked = replace(asked, device=request.device)
+    if request.threads is not None:
+        asked = replace(asked, threads=request.threads)
+    check_device(asked.device)
+    remove_leftovers(folder.parent)
+    facts = {**facts, "device": asked.device, "threads": asked.threads}
+    source = str(facts.get("settings_from", "config.yml"))
+    resolved = Resolved(alias=None, env_id=env_id, settings=settings, source=source)
+    plan = Plan(
+        request=replace(asked, imports=request.imports),
+        settings=settings,
+        seed=asked.seed or 0,
+        eval_every=asked.eval_every or settings.n_timesteps,
+        video=asked.video or "none",
+        folder=folder,
+        config=to_yaml(resolved, run=facts),
+        start_from=None,
+        goes_on=True,
+    )
+    return run(plan, console)
+
+
+def _read_config(path: Path) -> tuple[str, Settings, dict[str, Any]]:
+    document = parse_yaml(read_text(path), str(shown(path)))
+    facts = document.get(RUN_KEY) if isinstance(document, dict) else None
+    entries = {key: value for key, value in document.items() if key != RUN_KEY} if isinstance(document, dict) else {}
+    if not isinstance(facts, dict) or len(entries) != 1 or not all(isinstance(one, dict) for one in entries.values()):
+        raise UsageError(f"`{shown(path)}` is not what ddpg train has written; it needs one environment and a run part")
+    ((env_id, entry),) = entries.items()
+    return str(env_id), validate(entry, str(shown(path))), facts
+
+
+def _asked(facts: dict[str, Any], env_id: str, folder: Path) -> TrainRequest:
+    """Read the options of the run out of its ``config.yml``; what is absurd there is a sentence."""
+    kinds: dict[str, Any] = {field.name: field.type for field in fields(TrainRequest)}
+    given = {}
+    for name in _OF_THE_RUN:
+        if name not in facts:
+            continue
+        try:
+            given[name] = TypeAdapter(kinds[name]).validate_python(facts[name])
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]["msg"]
+            raise UsageError(f"`{shown(folder / 'config.yml')}`: run.{name} is {facts[name]!r}; {problem}") from None
+    return TrainRequest(env=env_id, **given)

@@ -1,0 +1,72 @@
+"""The files of a run that grow while it trains: how long they were at a checkpoint, and cut to that again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.paths import shown
+from sb3_ddpg_custom.wrappers.owned_file import open_owned, remove_owned
+
+_GROWING = ("*.monitor.csv", "events.out.tfevents.*")
+# What a run makes as it goes, each under a name that tells when.
+_MADE = ("videos/episode-*.mp4", "checkpoints/step_*.zip")
+
+
+class RunFiles:
+    """Has the state of a run's files travel with its checkpoints.
+
+    :param folder: the run's
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def state(self) -> dict[str, Any]:
+        """Note sizes and names."""
+        return {
+            "sizes": {path.name: path.stat().st_size for path in self._growing()},
+            "made": sorted(str(path.relative_to(self.folder)) for path in self._made()),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Remove what was written after that; the training writes it again.
+
+        :param state: which :meth:`state` gave
+        """
+        for path in self._growing():
+            size = state["sizes"].get(path.name)
+            if size is None:
+                path.unlink()
+            elif path.stat().st_size > size:
+                with path.open("r+b") as file:
+                    file.truncate(size)
+        for path in self._made():
+            if str(path.relative_to(self.folder)) not in state["made"]:
+                path.unlink()
+
+    def _growing(self) -> Iterator[Path]:
+        for pattern in _GROWING:
+            yield from sorted(self.folder.glob(pattern))
+
+    def _made(self) -> Iterator[Path]:
+        for pattern in _MADE:
+            yield from sorted(self.folder.glob(pattern))
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Own a run folder inside of the block; the system gives it back when the process dies.
+
+    :param folder: the run's
+    :raises UsageError: if another process owns it
+    """
+    path = folder / ".run.lock"
+    lock = open_owned(path)
+    if lock is None:
+        raise UsageError(f"{shown(folder)} is being trained by another process; wait for it, or stop it")
+    try:
+        yield
+    finally:
+        remove_owned(lock, path)
