@@ -190,9 +190,10 @@ class TensorBoardPages(BaseCallback):
 
     def _on_training_start(self) -> None:
         values = HParam(self.hyperparameters, dict.fromkeys(_METRICS, 0.0))
-        self.logger.record("hparams", values, exclude=("stdout", "log", "json", "csv"))
         for output in self.logger.output_formats:
             if isinstance(output, TensorBoardOutputFormat):
+                # At once: a training that is killed before its first log, and goes on, writes them no more.
+                output.write({"hparams": values}, {"hparams": ()})
                 output.writer.add_custom_scalars(_LAYOUT)
 
     def _on_step(self) -> bool:

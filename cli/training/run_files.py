@@ -11,7 +11,7 @@ from sb3_ddpg_custom.wrappers.owned_file import open_owned, remove_owned
 
 _GROWING = ("*.monitor.csv", "events.out.tfevents.*")
 # What a run makes as it goes, each under a name that tells when.
-_MADE = ("videos/episode-*.mp4", "checkpoints/step_*.zip")
+_MADE = ("videos/*.mp4", "checkpoints/step_*.zip")
 
 
 class RunFiles:

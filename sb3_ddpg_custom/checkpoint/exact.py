@@ -257,7 +257,8 @@ def restore(model: OffPolicyAlgorithm, checkpoint: ExactCheckpoint | str | os.Pa
             restore_ring(buffer, state["ring"])
         put_back(model, state["model"])
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, StoreError) as error:
-        raise ResumeError(f"the checkpoint of step {manifest.step} does not fit this model: {error}") from error
+        reason = " ".join(str(error).split())[:300]
+        raise ResumeError(f"the checkpoint of step {manifest.step} does not fit this model: {reason}") from error
     callback.went_on(manifest, state, buffer, manifest.step // model.n_envs)
     for name, one in callback.also.items():
         one.restore(state["also"][name])

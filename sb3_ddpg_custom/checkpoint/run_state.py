@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.noise import ActionNoise, VectorizedActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.save_util import recursive_getattr
@@ -57,11 +58,7 @@ def capture(model: OffPolicyAlgorithm) -> dict[str, Any]:
         "noise": None if model.action_noise is None else _noise_state(model.action_noise),
         "parameter_noise": _parameter_noise_state(model),
         "curves": _curves_state(model),
-        "logged": {
-            "values": {key: value for key, value in model.logger.name_to_value.items() if _is_plain(value)},
-            "counts": dict(model.logger.name_to_count),
-            "excluded": dict(model.logger.name_to_excluded),
-        },
+        "logged": _logged(model.logger),
         "elapsed_ns": time.time_ns() - model.start_time,
         "wrappers": [_wrapper_state(wrapper) for wrapper in wrappers_of(model.get_env())],
         "spaces": {name: _space_state(getattr(model, name)) for name in ("action_space", "observation_space")},
@@ -98,9 +95,8 @@ def put_back_in_learn(model: OffPolicyAlgorithm, state: Mapping[str, Any]) -> No
     _restore_curves(model, state["curves"])
     model._num_timesteps_at_start = state["counters"]["_num_timesteps_at_start"]
     model.start_time = time.time_ns() - state["elapsed_ns"]
-    model.logger.name_to_value.update(state["logged"]["values"])
-    model.logger.name_to_count.update(state["logged"]["counts"])
-    model.logger.name_to_excluded.update(state["logged"]["excluded"])
+    for name, kept in state["logged"].items():
+        getattr(model.logger, name).update(kept)
     for name, kept in state["spaces"].items():
         _restore_space(getattr(model, name), kept)
     set_random_streams(state["random"])
@@ -126,6 +122,17 @@ def unknown_wrapper(env: VecEnv | None) -> str | None:
         if kind not in known and kind.__name__ != "VecTransposeImage":
             return kind.__name__
     return None
+
+
+def _logged(logger: Logger) -> dict[str, dict[str, Any]]:
+    """Copy what was recorded and not written yet; pictures and their like are left out."""
+    values = {key: value for key, value in logger.name_to_value.items() if _is_plain(value)}
+    counts = {key: logger.name_to_count[key] for key in values}
+    return {
+        "name_to_value": values,
+        "name_to_count": counts,
+        "name_to_excluded": {key: logger.name_to_excluded[key] for key in values},
+    }
 
 
 def _is_plain(value: Any) -> bool:

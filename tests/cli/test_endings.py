@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from helpers import Ddpg
+from helpers.zips import assert_same_run
 
 from sb3_ddpg_custom.checkpoint import replacing
 from sb3_ddpg_custom.cli.environments.registry import make_env
@@ -115,7 +116,7 @@ def test_a_report_that_cannot_be_printed_names_the_model(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("no_signal_is_ignored")
-def test_the_command_to_go_on_has_every_option(
+def test_the_command_to_go_on_goes_on_exactly_with_every_option(
     ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = 0
@@ -131,16 +132,13 @@ def test_the_command_to_go_on_has_every_option(
     options = ["--eval-every=50", "--eval-episodes=2", "--eval-max-steps=15", "--video=none", "--device=cpu"]
     asked = ["train", "Tiny-v0", "--out", tmp_path, *small, *options, "--threads=1", "--import=string", "--name=x"]
     printed = ddpg(*asked, code=143).stdout
-    go_on = next(line for line in printed.splitlines() if " --from " in line)
+    go_on = next(line for line in printed.splitlines() if " resume " in line)
     run = tmp_path / "Tiny-v0" / "x"
-    assert go_on.split() == [
-        *("ddpg", "train", "Tiny-v0", "--steps", "69", "--seed", "7", "--config", f"{run}/config.yml"),
-        *("--out", str(tmp_path), "--device", "cpu", "--threads", "1", "--eval-every", "50", "--eval-episodes", "2"),
-        *("--eval-max-steps", "15", "--video", "none", "--from", f"{run}/checkpoints/step_000000031.zip"),
-        *("--import", "string"),
-    ]
+    assert go_on.split() == ["ddpg", "resume", str(run), "--import", "string"]
     monkeypatch.undo()
     ddpg(*go_on.split()[1:])
+    ddpg(*asked[:-1], "--name=whole")
+    assert_same_run(tmp_path / "Tiny-v0" / "whole", run)
 
 
 def test_what_a_killed_run_left_half_written_goes_with_the_next_command(

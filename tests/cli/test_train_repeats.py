@@ -8,19 +8,7 @@ import pytest
 import torch as th
 import yaml
 from helpers import Ddpg
-from helpers.zips import tensors
-
-from sb3_ddpg_custom.wrappers import load_statistics
-
-
-def assert_same_run(first: Path, second: Path) -> None:
-    ours, theirs = tensors(first / "final.zip"), tensors(second / "final.zip")
-    assert len(ours) > 20
-    assert ours.keys() == theirs.keys()
-    assert [name for name in ours if not th.equal(ours[name], theirs[name])] == []
-    rewards = load_statistics(first / "rewards.npz")["rewards"]
-    assert len(rewards) > 0
-    assert rewards.tolist() == load_statistics(second / "rewards.npz")["rewards"].tolist()
+from helpers.zips import assert_same_run, tensors
 
 
 def test_the_same_command_twice_gives_the_same_run(
