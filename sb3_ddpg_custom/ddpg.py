@@ -1,5 +1,6 @@
 """Deep deterministic policy gradient as an SB3 algorithm."""
 
+import math
 from collections.abc import Iterator
 from copy import copy
 from typing import Any, ClassVar, TypeVar
@@ -22,6 +23,7 @@ from sb3_ddpg_custom.acting.parameter_noise import ParameterNoise
 from sb3_ddpg_custom.acting.rollout_callbacks import may_act_on_rollout_start
 from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.checkpoint.saving import SavingAlgorithm
+from sb3_ddpg_custom.divergence import NonFiniteUpdateError
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
 from sb3_ddpg_custom.option_values import Precision, UpdateName, check_positive
 from sb3_ddpg_custom.overrides import has_own
@@ -100,6 +102,8 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm):
         "MultiInputPolicy": MultiInputPolicy,
     }
     policy: TD3Policy
+    #: raise :class:`sb3_ddpg_custom.divergence.NonFiniteUpdateError` where SB3 would train on with NaN
+    stops_at_non_finite = False
     # One and the same network for acting and training, whoever replaces it, and wherever.
     actor = _network_of_policy("actor")
     actor_target = _network_of_policy("actor_target")
@@ -287,6 +291,8 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm):
                 self.replay_buffer.update_priorities(batch.indices, result.td_errors)  # type: ignore[union-attr]
         self._n_updates += gradient_steps
         self._log_updates(statistics)
+        if self.stops_at_non_finite and not math.isfinite(sum(self.last_update or ())):
+            raise NonFiniteUpdateError(self.last_update, batch, self.policy)  # type: ignore[arg-type]  # just set
 
     def _batches(self, count: int, batch_size: int) -> Iterator[Batch]:
         buffer: Any = self.replay_buffer

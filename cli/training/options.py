@@ -10,6 +10,9 @@ import typer
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.shared_options import IMPORT, path_option, read_path
 
+#: the folder in a run folder that holds the whole state
+STATE = "state"
+
 FilmedEpisodes = int | Literal["none", "cubic"]
 
 
@@ -20,6 +23,23 @@ def _filmed_episodes(text: str) -> FilmedEpisodes:
     if text.isascii() and text.isdecimal() and int(text) >= 1:
         return int(text)
     raise UsageError(f"--video {text} is neither none, cubic nor a whole number of at least 1")
+
+
+def _on_divergence(text: str) -> str:
+    word, colon, times = text.partition(":")
+    counts = not colon or (times.isascii() and times.isdecimal() and int(times) >= 1)
+    if text == "stop" or (word == "rollback" and counts):
+        return text
+    raise UsageError(f"--on-divergence {text} is neither stop, rollback nor such as rollback:5")
+
+
+def most_rollbacks(on_divergence: str) -> int:
+    """Read how often a training may go back.
+
+    :param on_divergence: value of ``--on-divergence``
+    """
+    word, _, times = on_divergence.partition(":")
+    return int(times or 3) if word == "rollback" else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +96,15 @@ class TrainRequest:
             "hundredth of the training's time.",
         ),
     ] = None
+    on_divergence: Annotated[
+        str,
+        typer.Option(
+            parser=_on_divergence,
+            metavar="stop|rollback[:N]",
+            help="What to do when an update comes out as no number: stop, or go back to the last checkpoint and on "
+            "with half the learning rates, N times (3) at most.",
+        ),
+    ] = "stop"
     video: Annotated[
         FilmedEpisodes | None,
         typer.Option(

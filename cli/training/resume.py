@@ -1,5 +1,6 @@
 """Go on with a run, as a plain function: ``ddpg resume`` without the command line."""
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.paths import shown, tied_to_start
 from sb3_ddpg_custom.cli.training.leftovers import remove_leftovers
 from sb3_ddpg_custom.cli.training.model import check_device
-from sb3_ddpg_custom.cli.training.options import ResumeRequest, TrainRequest
-from sb3_ddpg_custom.cli.training.run import STATE, Plan, TrainResult, run
+from sb3_ddpg_custom.cli.training.options import STATE, ResumeRequest, TrainRequest
+from sb3_ddpg_custom.cli.training.run import Plan, TrainResult, run
 from sb3_ddpg_custom.wrappers import prepare_headless_rendering
 
 # What config.yml's run part says that is an option of ddpg train, too; paths and imports are the user's to give.
@@ -52,7 +53,8 @@ def resume(request: ResumeRequest, console: Console) -> TrainResult:
     import_modules(request.imports)
     env_id, settings, facts = _read_config(folder / "config.yml")
     check_trusted_to_train(env_id, settings, request.imports, shown(folder / "config.yml"))
-    done = CheckpointStore(folder / STATE).steps()
+    store = CheckpointStore(folder / STATE)
+    done = store.steps()
     if not done:
         raise UsageError(
             f"{shown(folder)} holds no state to go on from; ddpg train --from begins anew with its networks"
@@ -83,8 +85,15 @@ def resume(request: ResumeRequest, console: Console) -> TrainResult:
         config=to_yaml(resolved, run=facts),
         start_from=None,
         goes_on=True,
+        rate_scale=_scale(store.facts(done[0])),
     )
     return run(plan, console)
+
+
+def _scale(facts: Mapping[str, Any]) -> float:
+    """Read by what earlier rollbacks have multiplied the learning rates."""
+    scale = facts.get("rate_scale", 1.0)
+    return scale if isinstance(scale, float) and 0 < scale <= 1 else 1.0
 
 
 def _read_config(path: Path) -> tuple[str, Settings, dict[str, Any]]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from stable_baselines3.common.utils import safe_mean
 from sb3_ddpg_custom.checkpoint import Checkpoint, replacing, save_checkpoint
 from sb3_ddpg_custom.checkpoint.exact import ExactCheckpoint, ResumeError, restore
 from sb3_ddpg_custom.checkpoint.normalization import restore as restore_normalization
+from sb3_ddpg_custom.checkpoint.store import CheckpointStore
 from sb3_ddpg_custom.cli.blame import exits_are_errors, reason
 from sb3_ddpg_custom.cli.config.classes import import_class
 from sb3_ddpg_custom.cli.config.settings import Settings
@@ -26,6 +27,7 @@ from sb3_ddpg_custom.cli.progress import TrainingProgress
 from sb3_ddpg_custom.cli.signals import SignalReceivedError, Signals
 from sb3_ddpg_custom.cli.training.blas import remarks_on_blas
 from sb3_ddpg_custom.cli.training.callbacks import Evaluation, Stop, TensorBoardPages, checkpoint_path
+from sb3_ddpg_custom.cli.training.divergence import RATES, DivergedError, diverged, with_rates
 from sb3_ddpg_custom.cli.training.failures import (
     closing,
     drawing_failed,
@@ -36,16 +38,14 @@ from sb3_ddpg_custom.cli.training.failures import (
 )
 from sb3_ddpg_custom.cli.training.film import film_best
 from sb3_ddpg_custom.cli.training.model import build_model, remarks_on_numba, remarks_on_precision
-from sb3_ddpg_custom.cli.training.options import FilmedEpisodes, TrainRequest
+from sb3_ddpg_custom.cli.training.options import STATE, FilmedEpisodes, TrainRequest, most_rollbacks
 from sb3_ddpg_custom.cli.training.run_files import RunFiles, owned
 from sb3_ddpg_custom.cli.training.threads import torch_threads
+from sb3_ddpg_custom.divergence import NonFiniteUpdateError
 from sb3_ddpg_custom.wrappers import RenderError
 
 if TYPE_CHECKING:
     from sb3_ddpg_custom.ddpg import DDPG
-
-#: the folder in a run folder that holds the whole state
-STATE = "state"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +61,7 @@ class Plan:
     :param config: text of its ``config.yml``, which is written into it
     :param start_from: checkpoint to begin with
     :param goes_on: whether the folder has a state to go on from
+    :param rate_scale: the learning rates' factor, below 1 after a rollback
     """
 
     request: TrainRequest
@@ -72,6 +73,7 @@ class Plan:
     config: str
     start_from: Checkpoint | None
     goes_on: bool = False
+    rate_scale: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +111,7 @@ class TrainResult:
 
 
 def run(plan: Plan, console: Console) -> TrainResult:
-    """Train as planned.
+    """Train as planned, going back to the last checkpoint where the plan says so.
 
     Before the first env step everything can still be refused, and the folder goes then. Signals end the command at once
     until the training begins; from there on they end it with a saved model.
@@ -119,7 +121,21 @@ def run(plan: Plan, console: Console) -> TrainResult:
     :raises UsageError: if the settings do not fit together, or not the env
     :raises RunError: if the env or the training fails; the model is saved before, if the disk lets it
     """
-    request, settings, env_id = plan.request, plan.settings, plan.request.env
+    left = most_rollbacks(plan.request.on_divergence)
+    while True:
+        try:
+            return _train(plan, console)
+        except DivergedError as error:
+            if left == 0 or not CheckpointStore(plan.folder / STATE).steps():
+                raise
+            left -= 1
+            plan = replace(plan, goes_on=True, rate_scale=plan.rate_scale / 2)
+            console.print(f"{error}; back to the last checkpoint, with {plan.rate_scale:g} of the learning rates")
+
+
+def _train(plan: Plan, console: Console) -> TrainResult:
+    request, env_id = plan.request, plan.request.env
+    settings = with_rates(plan.settings, plan.rate_scale)
     signals = Signals()
     with ExitStack() as stack:
         unused = stack.enter_context(removed_if_unused(plan.folder, is_new=not plan.goes_on))
@@ -168,10 +184,12 @@ def run(plan: Plan, console: Console) -> TrainResult:
                 plan.folder / STATE,
                 every_steps=request.checkpoint_every,
                 also={"files": RunFiles(plan.folder), "evaluation": evaluation},
-                facts={"env": env_id},
+                facts={"env": env_id, "rate_scale": plan.rate_scale},
+                may_differ=RATES if plan.goes_on else (),
             )
             if plan.goes_on:
                 _go_on(model, checkpoint, plan.folder)
+            model.stops_at_non_finite = True
             model.set_logger(configure(str(plan.folder), ["tensorboard"]))
             stack.push(closing(model.logger.close, progress.note))
         unused.model = model
@@ -196,6 +214,8 @@ def run(plan: Plan, console: Console) -> TrainResult:
                         evaluation.finish()
             except SignalReceivedError:
                 pass
+            except NonFiniteUpdateError as error:
+                raise DivergedError(diverged(model, plan.folder, error)) from error
             except Exception as error:
                 raise RunError(failure(model, plan.folder, plan.config, error)) from error
             finally:

@@ -10,7 +10,7 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -78,6 +78,7 @@ class ExactCheckpoint(BaseCallback):
         time, and every five seconds at most
     :param also: what else goes on, by name
     :param facts: plain data for the manifest, such as the env's id
+    :param may_differ: settings that a restored model need not have had, such as ``learning_rate``; its own count
     """
 
     #: it changes nothing about the model, so that quick acting goes on
@@ -90,6 +91,7 @@ class ExactCheckpoint(BaseCallback):
         every_steps: int | None = None,
         also: Mapping[str, HasState] | None = None,
         facts: Mapping[str, Any] | None = None,
+        may_differ: Collection[str] = (),
     ) -> None:
         super().__init__()
         if every_steps is not None and every_steps < 1:
@@ -98,6 +100,7 @@ class ExactCheckpoint(BaseCallback):
         self.every_steps = every_steps
         self.also = dict(also or {})
         self.facts = dict(facts or {})
+        self.may_differ = frozenset(may_differ)
         self.inexact_because: str | None = None
         self._next_step, self._next_time = 0, 0.0
         self._begun_with: dict[str, Any] = {}
@@ -248,6 +251,9 @@ def restore(model: OffPolicyAlgorithm, checkpoint: ExactCheckpoint | str | os.Pa
         return None
     try:
         state = read_tree(callback.store.read(manifest, f"state-{manifest.step}.zip"))
+        own = {name: value for name, value in settings_of(model).items() if name in callback.may_differ}
+        state["begun_with"] |= own
+        state["model"]["settings"] |= own
         _check_settings(settings_of(model), state["begun_with"])
         buffer: Any = model.replay_buffer
         if why_not_kept(buffer) is None and "ring" in state:

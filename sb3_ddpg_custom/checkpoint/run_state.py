@@ -21,7 +21,7 @@ _COUNTERS = {
 }
 _BUFFERED = ("ep_info_buffer", "ep_success_buffer", "_last_obs", "_last_original_obs", "_last_episode_starts")
 # How a process runs, and not what it computes.
-_OF_THE_PROCESS = {"verbose", "tensorboard_log", "start_time", "seed", "_stats_window_size", "_vec_normalize_env"}
+_OF_THE_PROCESS = {"verbose", "tensorboard_log", "start_time", "seed", "stops_at_non_finite"}
 # What vectorised wrappers of SB3's keep from step to step.
 _KEPT_BY: dict[type[VecEnvWrapper], tuple[str, ...]] = {
     VecNormalize: ("returns", "old_obs", "old_reward"),

@@ -85,6 +85,16 @@ class CheckpointStore:
         self._remove_what_is_old(step)
         return Manifest(step, entries, facts)
 
+    def facts(self, step: int) -> Mapping[str, Any]:
+        """Read what a manifest says, without a look at its files; nothing where it cannot be read.
+
+        :param step: one of :meth:`steps`
+        """
+        try:
+            return _parsed(self._path(step)).facts
+        except StoreError:
+            return {}
+
     def newest(self) -> tuple[Manifest | None, list[str]]:
         """Find the newest checkpoint that is whole.
 
