@@ -15,6 +15,7 @@ import typer
 from sb3_ddpg_custom import __version__
 from sb3_ddpg_custom.cli.commands.bench import bench_command
 from sb3_ddpg_custom.cli.commands.evaluate import evaluate_command
+from sb3_ddpg_custom.cli.commands.inspect_file import inspect_command
 from sb3_ddpg_custom.cli.commands.list_aliases import list_command
 from sb3_ddpg_custom.cli.commands.resume import resume_command
 from sb3_ddpg_custom.cli.commands.show_config import config_command
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command("train")(train_command)
 app.command("resume")(resume_command)
 app.command("evaluate")(evaluate_command)
+app.command("inspect")(inspect_command)
 app.command("list")(list_command)
 app.command("config")(config_command)
 app.command("bench")(bench_command)

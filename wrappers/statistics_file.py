@@ -19,6 +19,10 @@ from numpy.typing import NDArray
 
 # One letter per column, as the array module and NumPy both read it: d is float64, q is int64.
 COLUMNS = {"rewards": "d", "lengths": "q", "timesteps": "q", "seconds": "d", "env": "q", "qmax": "d"}
+# Statistics of many equal rows compress well, when somebody has compressed them.
+_MOST_EXPANSION = 100
+_LEAST_BOUND_BYTES = 16 * 2**20
+
 RESERVED = frozenset({"rewards", "lengths", "timesteps", "seconds", "env"})
 
 
@@ -199,9 +203,8 @@ def load_statistics(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
 
 def _read_npz(path: Path) -> StatisticsTable:
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-            table = StatisticsTable(part_of=file.zip.comment.decode())
+        arrays, comment = read_npz(path)
+        table = StatisticsTable(part_of=comment)
         rows = arrays["rewards"].shape[0]
         for name in {**COLUMNS, **arrays}:
             kind = np.dtype(COLUMNS.get(name, "d"))
@@ -216,6 +219,26 @@ def _read_npz(path: Path) -> StatisticsTable:
             f"{path} is not a file of episode statistics ({error}): choose another path or move it away"
         ) from error
     return table
+
+
+def read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
+    """Read arrays of numbers, and never more of them than a file of its size can honestly hold.
+
+    :param path: an npz
+    :return: the arrays by name, and the zip's comment
+    :raises ValueError: if it is no npz, holds objects, or would unpack to much more than its own size
+    """
+    content = path.read_bytes()
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            announced = sum(part.file_size for part in archive.infolist())
+            comment = archive.comment.decode()
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise ValueError(f"it is no npz ({error})") from error
+    if announced > _MOST_EXPANSION * len(content) + _LEAST_BOUND_BYTES:
+        raise ValueError(f"it announces {announced:,} bytes, and has {len(content):,}")
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}, comment
 
 
 def _read_journal(path: Path) -> list[bytes]:

@@ -26,7 +26,7 @@ from sb3_ddpg_custom.cli.environments.registry import import_modules, registered
 from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.environments.vectorised import evaluation_envs
 from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
-from sb3_ddpg_custom.cli.evaluation.episodes import Episodes, play
+from sb3_ddpg_custom.cli.evaluation.episodes import Episodes, Predictor, play
 from sb3_ddpg_custom.cli.evaluation.options import EvaluateRequest
 from sb3_ddpg_custom.cli.paths import shown, shown_in, tied_to_start
 from sb3_ddpg_custom.cli.progress import episode_progress, remark_on_cuts
@@ -130,7 +130,7 @@ def _play(request: EvaluateRequest, checkpoint: Checkpoint, envs: VecEnv, env_id
     try:
         with exits_are_errors():
             try:
-                policy = build_policy(checkpoint, envs.observation_space, envs.action_space)
+                policy = _policy(request, checkpoint, envs)
                 with episode_progress(console, env_id, request.episodes) as on_step:
                     played = play(policy, envs, request.episodes, on_step=on_step)
                 remark = remark_on_cuts(envs, "--max-steps")
@@ -148,6 +148,17 @@ def _play(request: EvaluateRequest, checkpoint: Checkpoint, envs: VecEnv, env_id
     if remark:
         console.print(remark, soft_wrap=True)
     return played
+
+
+def _policy(request: EvaluateRequest, checkpoint: Checkpoint, envs: VecEnv) -> Predictor:
+    if not request.trust_pickle:
+        return build_policy(checkpoint, envs.observation_space, envs.action_space)
+    from sb3_ddpg_custom.ddpg import DDPG
+
+    try:
+        return DDPG.load(checkpoint.path, env=envs, buffer_size=1)
+    except Exception as error:  # whatever the pickle does
+        raise CheckpointError(f"{checkpoint.path} cannot be unpickled: {reason(error)}") from error
 
 
 def _close(envs: VecEnv, console: Console) -> None:

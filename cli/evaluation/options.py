@@ -47,4 +47,11 @@ class EvaluateRequest:
             "that of the training's evaluations, or 10,000.",
         ),
     ] = None
+    trust_pickle: Annotated[
+        bool,
+        typer.Option(
+            "--trust-pickle",
+            help="Unpickle the checkpoint, for a policy class of its author's; runs whatever the file says.",
+        ),
+    ] = False
     imports: Annotated[tuple[str, ...], IMPORT] = ()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sb3_ddpg_custom.atomic import replacing
 from sb3_ddpg_custom.wrappers import load_statistics
+from sb3_ddpg_custom.wrappers.statistics_file import read_npz
 
 NAME = "curve.png"
 _TRAINING, _EVALUATION = "#8fb4d9", "#d1495b"
@@ -59,10 +60,10 @@ def _draw_training(axes: Axes, run: Path) -> bool:
 
 def _draw_evaluations(axes: Axes, run: Path) -> bool:
     try:
-        with np.load(run / "evaluations.npz", allow_pickle=False) as file:
-            steps, results = file["timesteps"], file["results"]
+        file, _ = read_npz(run / "evaluations.npz")
     except FileNotFoundError:
         return False
+    steps, results = file["timesteps"], file["results"]
     drawn = np.isfinite(results).all(axis=1)
     steps, results = steps[drawn], results[drawn]
     if not len(steps):

@@ -8,11 +8,9 @@
 
 import logging
 import os
-import platform
 import time
 from collections.abc import Collection, Mapping
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar
 
@@ -21,6 +19,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_ddpg_custom.checkpoint.description import versions
 from sb3_ddpg_custom.checkpoint.plain_tree import read_tree, write_tree
 from sb3_ddpg_custom.checkpoint.run_state import capture, put_back, put_back_in_learn, settings_of, unknown_wrapper
 from sb3_ddpg_custom.checkpoint.store import CheckpointStore, Manifest, StoreError
@@ -44,7 +43,6 @@ Algorithm = TypeVar("Algorithm", bound=OffPolicyAlgorithm)
 _LEAST_SECONDS = 5.0
 _TIMES_ITS_DURATION = 100
 _MOST_SEGMENTS = 256
-_PACKAGES = ("sb3-ddpg-custom", "stable-baselines3", "gymnasium", "torch", "numpy", "numba")
 
 
 class ResumeError(ValueError):
@@ -188,7 +186,7 @@ class ExactCheckpoint(BaseCallback):
             "algorithm": type(model).__name__,
             "total_steps": model._total_timesteps,
             "segments": {name: [one.first, one.rows, one.until] for name, one in self._segments.items()},
-            "versions": _versions(),
+            "versions": versions(),
         }
         try:
             self._last = self.store.commit(step, new, old, facts)
@@ -354,13 +352,3 @@ def _segments(manifest: Manifest) -> dict[str, Segment]:
 
 def _files(manifest: Manifest | None) -> Mapping[str, Mapping[str, Any]]:
     return {} if manifest is None else manifest.files
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -71,10 +71,10 @@ def _read_array(content: bytes) -> NDArray[Any]:
 
 
 def _encoded(value: Any, arrays: dict[str, NDArray[Any]], where: str) -> Any:
+    if isinstance(value, np.generic):  # before Python's, of which some are subclasses
+        return {"$": "number", "name": _stored(np.asarray(value), arrays)}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, np.generic):
-        return {"$": "number", "name": _stored(np.asarray(value), arrays)}
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in _KINDS:
             raise TypeError(f"{where} is an array of {value.dtype}, which cannot be stored without pickling")

@@ -18,6 +18,7 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
+from sb3_ddpg_custom.checkpoint.description import DESCRIPTION, FORMAT
 from sb3_ddpg_custom.checkpoint.normalization import from_pickle, problem_of
 from sb3_ddpg_custom.checkpoint.traces import was_normalized
 from sb3_ddpg_custom.checkpoint.write import CONFIG, NORMALIZATION
@@ -44,6 +45,7 @@ class Checkpoint:
     :param attributes: the model's attributes that are plain data; for the rest, the text that SB3 wrote beside them
     :param normalization: statistics of the training's ``VecNormalize``, None without one
     :param config: the run's ``config.yml``, None in a file that SB3 wrote
+    :param description: what :func:`sb3_ddpg_custom.checkpoint.description.describe` wrote, None in other files
     """
 
     path: Path
@@ -51,6 +53,7 @@ class Checkpoint:
     attributes: Mapping[str, Any]
     normalization: Mapping[str, NDArray[Any]] | None
     config: str | None
+    description: Mapping[str, Any] | None = None
 
     @property
     def lacks_normalization(self) -> bool | None:
@@ -88,6 +91,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         attributes=_attributes(path, members["data"]),
         normalization=_arrays(path, members[NORMALIZATION]) if NORMALIZATION in members else None,
         config=members[CONFIG].decode("utf-8", "replace") if CONFIG in members else None,
+        description=_description(path, members[DESCRIPTION]) if DESCRIPTION in members else None,
     )
 
 
@@ -122,7 +126,7 @@ def read_normalization(path: Path) -> Mapping[str, NDArray[Any]]:
 def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, bytes]:
     """Read the parts that a checkpoint has, and no other part that a file may have."""
     present = set(archive.namelist())
-    texts = [archive.getinfo(name) for name in ("data", NORMALIZATION, CONFIG) if name in present]
+    texts = [archive.getinfo(name) for name in ("data", NORMALIZATION, CONFIG, DESCRIPTION) if name in present]
     weights = [archive.getinfo(name) for name in _WEIGHTS if name in present]
     for part in texts:
         _check_size(path, part.filename, [part], _MOST_TEXT_BYTES)
@@ -139,7 +143,7 @@ def _check_size(path: Path, what: str, parts: list[zipfile.ZipInfo], most_bytes:
     if announced > most_bytes:
         raise CheckpointError(
             f"{path} announces {announced / _MIB:,.0f} MiB for {what}, and at most {most_bytes / _MIB:,.0f} MiB are "
-            "read from a file of its size; if you trust its author, load it in Python with DDPG.load"
+            "read from a file of its size; if you trust its author, use --trust-pickle, or DDPG.load in Python"
         )
 
 
@@ -174,7 +178,7 @@ def _tensors(path: Path, name: str, content: bytes) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: {name} holds more than tensors, which could run code; "
-            "if you trust its author, load it in Python with DDPG.load"
+            "if you trust its author, use --trust-pickle, or DDPG.load in Python"
         ) from error
     except CheckpointError:
         raise
@@ -212,6 +216,16 @@ def _attributes(path: Path, content: bytes) -> dict[str, Any]:
         if shape is not None and not (isinstance(shape, list) and all(type(size) is int for size in shape)):
             raise CheckpointError(f"{path}: the shape of its {name} is {str(shape)[:50]!r}, and not a list of sizes")
     return attributes
+
+
+def _description(path: Path, content: bytes) -> dict[str, Any]:
+    try:
+        description = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: its part {DESCRIPTION} is no JSON") from error
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: its part {DESCRIPTION} describes no model")
+    return description
 
 
 def _arrays(path: Path, content: bytes) -> dict[str, NDArray[Any]]:

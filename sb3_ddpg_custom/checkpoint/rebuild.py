@@ -35,7 +35,7 @@ def build_policy(
     if home != "stable_baselines3.td3.policies":
         raise CheckpointError(
             f"{checkpoint.path}: its policy class is from {home or 'an unknown module'}, and only the policies of "
-            "SB3's DDPG and TD3 are rebuilt here; if you trust the file, load it in Python with its own class"
+            "SB3's DDPG and TD3 are rebuilt here; if you trust its author, use --trust-pickle, or DDPG.load in Python"
         )
     _check_shape(checkpoint, "observation", observation_space)
     _check_shape(checkpoint, "action", action_space)
@@ -114,7 +114,7 @@ def _value(checkpoint: Checkpoint, key: str, value: Any) -> Any:
             return getattr(home, name)
     raise CheckpointError(
         f"{checkpoint.path}: its policy_kwargs name {module}.{name} as {key}, which is neither torch's nor SB3's; "
-        "if you trust the file, load it in Python with DDPG.load"
+        "if you trust its author, use --trust-pickle, or DDPG.load in Python"
     )
 
 

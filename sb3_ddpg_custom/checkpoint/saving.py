@@ -1,6 +1,8 @@
 """What a model writes to the disk and takes over from it: SB3's zips, and replay buffers that run nothing."""
 
 import io
+import json
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from sb3_ddpg_custom.action_spaces import with_real_bounds
+from sb3_ddpg_custom.atomic import replacing
+from sb3_ddpg_custom.checkpoint.description import DESCRIPTION, describe
 from sb3_ddpg_custom.checkpoint.sb3_zip import LEFT_OUT, marked_for_us, trains_otherwise_in_sb3, without_mark
 from sb3_ddpg_custom.replay.buffer import ReplayBuffer
 from sb3_ddpg_custom.replay.files import save_replay_buffer
@@ -30,17 +34,26 @@ class SavingAlgorithm(OffPolicyAlgorithm):
         exclude: Iterable[str] | None = None,
         include: Iterable[str] | None = None,
     ) -> None:
-        """Write a zip; see SB3's ``BaseAlgorithm.save``.
+        """Write a zip; see SB3's ``BaseAlgorithm.save``. A file on the disk is replaced whole or not at all.
 
-        SB3's own DDPG reads it too, unless an option is in use without which it would silently train on differently:
-        then it refuses the zip because of an "unexpected key in state_dict: needs_sb3_ddpg_custom".
+        Beside what SB3 needs it holds ``description.json``: spaces, policy, settings and versions as plain text. SB3's
+        own DDPG reads it too, unless an option is in use without which it would silently train on differently: then it
+        refuses the zip because of an "unexpected key in state_dict: needs_sb3_ddpg_custom".
 
         :param path: file, ``.zip`` is added where there is no suffix; or a binary file
         :param exclude: attributes to leave out besides SB3's choice
         :param include: attributes to keep against SB3's choice
         """
+        content = io.BytesIO()
         with temporarily(self, _is_saving=True):
-            super().save(path, exclude=[*(exclude or ()), "_is_saving"], include=include)
+            super().save(content, exclude=[*(exclude or ()), "_is_saving"], include=include)
+        with zipfile.ZipFile(content, "a") as archive:
+            archive.writestr(DESCRIPTION, json.dumps(describe(self), indent=1))
+        if isinstance(path, str | Path):
+            with replacing(Path(path) if Path(path).suffix else Path(f"{path}.zip")) as file:
+                file.write(content.getbuffer())
+        else:
+            path.write(content.getbuffer())
 
     def get_parameters(self) -> dict[str, dict[str, Any]]:
         """Give the state dicts of the policy and its optimisers; see SB3's ``BaseAlgorithm.get_parameters``."""

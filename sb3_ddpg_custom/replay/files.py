@@ -30,6 +30,7 @@ HEADER = "header.json"
 _ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_MAGIC = b"\x80"
 _CHUNK_BYTES = 1 << 24
+_MOST_HEADER_BYTES = 1_000_000
 
 
 def save_replay_buffer(buffer: ReplayBuffer, path: PathOrFile) -> None:
@@ -81,6 +82,19 @@ def load_replay_buffer(path: PathOrFile, like: ReplayBuffer) -> ReplayBuffer:
             raise ValueError(f"{name} is damaged, or only a part of a replay buffer ({error})") from error
         except (KeyError, ValueError, OverflowError, MemoryError) as error:
             raise ValueError(f"{name} is damaged: its parts do not belong together ({error})") from error
+
+
+def read_header(path: PathOrFile) -> dict[str, Any]:
+    """Read what a file of :func:`save_replay_buffer` says of itself.
+
+    :param path: as for :func:`load_replay_buffer`
+    :raises ValueError: if it is another kind of file, or damaged
+    """
+    try:
+        with opened(path) as file, zipfile.ZipFile(file) as archive:
+            return _read_header(archive, path)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, KeyError) as error:
+        raise ValueError(f"{path} is damaged, or no replay buffer ({error})") from error
 
 
 class _MisfitError(ValueError):
@@ -154,6 +168,9 @@ def _write(buffer: ReplayBuffer, file: BinaryIO) -> None:
 def _read_header(archive: zipfile.ZipFile, name: object) -> dict[str, Any]:
     if HEADER not in archive.namelist():
         raise _MisfitError(f"{name} is a zip file of another kind: save_replay_buffer writes what can be loaded here")
+    part = archive.getinfo(HEADER)
+    if part.file_size > _MOST_HEADER_BYTES:
+        raise _MisfitError(f"{name} has a header of {part.file_size:,} bytes, which no replay buffer has")
     header = json.loads(archive.read(HEADER))
     if not isinstance(header, dict) or header.get("format") != FORMAT or not isinstance(header.get("layout"), dict):
         raise _MisfitError(f"{name} is a zip file of another kind: save_replay_buffer writes what can be loaded here")

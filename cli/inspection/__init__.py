@@ -1,0 +1,1 @@
+"""What a file or run folder holds, in plain words."""
