@@ -238,7 +238,10 @@ def read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
     if announced > _MOST_EXPANSION * len(content) + _LEAST_BOUND_BYTES:
         raise ValueError(f"it announces {announced:,} bytes, and has {len(content):,}")
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}, comment
+        arrays = {name: file[name] for name in file.files}
+    if not all(isinstance(one, np.ndarray) for one in arrays.values()):  # other members come as bytes
+        raise ValueError("it holds something else than arrays")
+    return arrays, comment
 
 
 def _read_journal(path: Path) -> list[bytes]:

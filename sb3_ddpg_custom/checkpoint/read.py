@@ -232,7 +232,7 @@ def _arrays(path: Path, content: bytes) -> dict[str, NDArray[Any]]:
     try:
         _check_nested(path, NORMALIZATION, content, _MOST_TEXT_BYTES)
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+            arrays = {name: np.asanyarray(archive[name]) for name in archive.files}
     except CheckpointError:
         raise
     except Exception as error:
