@@ -3,6 +3,7 @@
 import copy
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, SupportsFloat, TypedDict
 
 import gymnasium as gym
@@ -14,7 +15,6 @@ from sb3_ddpg_custom.wrappers.box2d_world import renew_world
 
 # Larger attributes are pictures, maps and caches; copying them at every reset would be felt.
 _MOST_NUMBERS = 10_000
-_MOST_PARTS = 1_000
 _MOST_DEPTH = 4
 # How this process made the env, and not where its episodes have led.
 _NOT_OF_THE_STATE = ("render_mode", "metadata")
@@ -155,64 +155,81 @@ def _name(layer: Any) -> str:
 
 def _state_of(layer: Any) -> dict[str, Any]:
     """Copy the plain attributes of an env or wrapper, its own random generator, and those of its spaces."""
+    if not isinstance(layer, gym.Wrapper):
+        _seed_what_is_not(layer)
     attributes = {}
     statistics = {}
-    for name, value in vars(layer).items():
+    for name, value in _vars(layer).items():
         if name in _NOT_OF_THE_STATE:
             continue
-        kept = _plain(value, _MOST_DEPTH)
+        kept = _plain(value, _MOST_DEPTH, [_MOST_NUMBERS])
         if kept is not _UNKNOWN:
             attributes[name] = kept
         elif type(value).__name__ == "RunningMeanStd":
             statistics[name] = {key: copy.copy(part) for key, part in vars(value).items()}
-    randoms = {
-        name: copy.deepcopy(generator.bit_generator.state)
-        for name, generator in _generators(layer)
-        if generator is not None
-    }
+    randoms = {name: copy.deepcopy(generator.bit_generator.state) for name, generator in _generators(layer)}
     return {"kind": _name(layer), "attributes": attributes, "statistics": statistics, "randoms": randoms}
 
 
-def _generators(layer: Any) -> Iterator[tuple[str, np.random.Generator | None]]:
-    yield "_np_random", vars(layer).get("_np_random")
-    for name in ("action_space", "observation_space"):
-        space = vars(layer).get(name)
-        if isinstance(space, gym.Space):
-            yield name, space._np_random
+def _seed_what_is_not(env: Any) -> None:
+    """Have the generators made that would be made, and seeded at random, when they are asked first."""
+    for owner in (env, _vars(env).get("action_space"), _vars(env).get("observation_space")):
+        with suppress(Exception):  # whatever an env may be
+            owner.np_random  # type: ignore[union-attr]  # noqa: B018  # makes it
+
+
+def _generators(layer: Any) -> Iterator[tuple[str, np.random.Generator]]:
+    """List the random generators that there are: an env's or wrapper's own, and those of its spaces."""
+    for name, owner in (
+        ("", layer),
+        *((name, _vars(layer).get(name)) for name in ("action_space", "observation_space")),
+    ):
+        generator = _vars(owner).get("_np_random")
+        if isinstance(generator, np.random.Generator):
+            yield name, generator
 
 
 def _restore(layer: Any, state: Mapping[str, Any]) -> None:
     if state["kind"] != _name(layer):
         return
     for name, value in state["attributes"].items():
-        vars(layer)[name] = copy.deepcopy(value)
+        _vars(layer)[name] = copy.deepcopy(value)
     for name, parts in state["statistics"].items():
-        vars(vars(layer)[name]).update(parts)
+        _vars(_vars(layer).get(name)).update(parts)
     for name, random_state in state["randoms"].items():
-        generator = np.random.Generator(getattr(np.random, random_state["bit_generator"])())
+        owner = _vars(layer).get(name) if name else layer
+        kind = random_state["bit_generator"]
+        generator = _vars(owner).get("_np_random")
+        if not isinstance(generator, np.random.Generator) or type(generator.bit_generator).__name__ != kind:
+            generator = np.random.Generator(getattr(np.random, kind)())
+            owner._np_random = generator  # type: ignore[union-attr]
+        # In place, for whoever holds on to it.
         generator.bit_generator.state = random_state
-        if name == "_np_random":
-            layer._np_random = generator
-        else:
-            vars(layer)[name]._np_random = generator
+
+
+def _vars(owner: Any) -> dict[str, Any]:
+    return getattr(owner, "__dict__", {})
 
 
 _UNKNOWN = object()
 
 
-def _plain(value: Any, depth: int) -> Any:
-    """Copy what is plain data, ``_UNKNOWN`` otherwise."""
+def _plain(value: Any, depth: int, left: list[int]) -> Any:
+    """Copy what is plain data, ``_UNKNOWN`` otherwise; ``left`` counts the values that may still come."""
+    left[0] -= 1
+    if left[0] < 0:
+        return _UNKNOWN
     if value is None or isinstance(value, bool | int | float | str | np.generic):
         return value
     if isinstance(value, np.ndarray):
         return value.copy() if value.dtype != object and value.size <= _MOST_NUMBERS else _UNKNOWN
-    if depth == 0 or not isinstance(value, list | tuple | dict | deque) or len(value) > _MOST_PARTS:
+    if depth == 0 or not isinstance(value, list | tuple | dict | deque) or len(value) > left[0]:
         return _UNKNOWN
     if isinstance(value, dict):
-        values = {key: _plain(part, depth - 1) for key, part in value.items() if isinstance(key, str | int)}
+        values = {key: _plain(part, depth - 1, left) for key, part in value.items() if isinstance(key, str | int)}
         whole = len(values) == len(value) and not any(part is _UNKNOWN for part in values.values())
         return values if whole and type(value) is dict else _UNKNOWN
-    parts = [_plain(part, depth - 1) for part in value]
+    parts = [_plain(part, depth - 1, left) for part in value]
     if any(part is _UNKNOWN for part in parts) or type(value) not in (list, tuple, deque):
         return _UNKNOWN
     return deque(parts, value.maxlen) if isinstance(value, deque) else type(value)(parts)
