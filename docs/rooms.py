@@ -121,8 +121,10 @@ def picture() -> str:
 _WIDTH, _ROW, _BOX = 820, 84, 34
 
 
-def _reachable(room: str, needs: dict[str, set[str]]) -> set[str]:
-    return needs[room].union(*(_reachable(other, needs) for other in needs[room]))
+def _reachable(room: str, needs: dict[str, set[str]], via: tuple[str, ...] = ()) -> set[str]:
+    if room in via:
+        raise SystemExit(f"these rooms import each other in a circle: {' → '.join([*via[via.index(room) :], room])}")
+    return needs[room].union(*(_reachable(other, needs, (*via, room)) for other in needs[room]))
 
 
 def _height(room: str, needs: dict[str, set[str]]) -> int:

@@ -23,7 +23,6 @@ from sb3_ddpg_custom.acting.parameter_noise import ParameterNoise
 from sb3_ddpg_custom.acting.rollout_callbacks import may_act_on_rollout_start
 from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.checkpoint.saving import SavingAlgorithm
-from sb3_ddpg_custom.divergence import NonFiniteUpdateError
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
 from sb3_ddpg_custom.option_values import Precision, UpdateName, check_positive
 from sb3_ddpg_custom.overrides import has_own
@@ -32,6 +31,7 @@ from sb3_ddpg_custom.replay.buffer import ReplayBuffer
 from sb3_ddpg_custom.replay.priorities import PrioritizedSamples
 from sb3_ddpg_custom.temporarily import temporarily
 from sb3_ddpg_custom.updates import Batch, FittingUpdate, Update
+from sb3_ddpg_custom.updates.divergence import NonFiniteUpdateError
 from sb3_ddpg_custom.updates.statistics_log import record, summary
 
 # What older releases kept in each model, and is the policy's or a property now.
@@ -102,7 +102,7 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm):
         "MultiInputPolicy": MultiInputPolicy,
     }
     policy: TD3Policy
-    #: raise :class:`sb3_ddpg_custom.divergence.NonFiniteUpdateError` where SB3 would train on with NaN
+    #: raise :class:`sb3_ddpg_custom.updates.divergence.NonFiniteUpdateError` where SB3 would train on with NaN
     stops_at_non_finite = False
     # One and the same network for acting and training, whoever replaces it, and wherever.
     actor = _network_of_policy("actor")

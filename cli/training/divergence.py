@@ -16,7 +16,7 @@ from sb3_ddpg_custom.yaml_values import magnitude
 
 if TYPE_CHECKING:
     from sb3_ddpg_custom.ddpg import DDPG
-    from sb3_ddpg_custom.divergence import NonFiniteUpdateError
+    from sb3_ddpg_custom.updates.divergence import NonFiniteUpdateError
 
 #: attributes of a model that a rollback changes
 RATES = ("learning_rate", "critic_learning_rate")

@@ -41,7 +41,7 @@ from sb3_ddpg_custom.cli.training.model import build_model, remarks_on_numba, re
 from sb3_ddpg_custom.cli.training.options import STATE, FilmedEpisodes, TrainRequest, most_rollbacks
 from sb3_ddpg_custom.cli.training.run_files import RunFiles, owned
 from sb3_ddpg_custom.cli.training.threads import torch_threads
-from sb3_ddpg_custom.divergence import NonFiniteUpdateError
+from sb3_ddpg_custom.updates.divergence import NonFiniteUpdateError
 from sb3_ddpg_custom.wrappers import RenderError
 
 if TYPE_CHECKING:

@@ -5,12 +5,13 @@ import json
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch as th
 from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.save_util import load_from_zip_file
+from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from sb3_ddpg_custom.action_spaces import with_real_bounds
@@ -54,6 +55,24 @@ class SavingAlgorithm(OffPolicyAlgorithm):
                 file.write(content.getbuffer())
         else:
             path.write(content.getbuffer())
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path | io.BufferedIOBase,
+        env: GymEnv | None = None,
+        device: th.device | str = "auto",
+        custom_objects: dict[str, Any] | None = None,
+        print_system_info: bool = False,
+        force_reset: bool = True,
+        **kwargs: Any,
+    ) -> Self:
+        """Load a model from a zip of this class or SB3's; see SB3's ``BaseAlgorithm.load`` for the arguments.
+
+        It unpickles what the zip holds, as SB3's does, and a pickle runs whatever its author wrote: load files that you
+        trust. :func:`sb3_ddpg_custom.checkpoint.read_checkpoint` and ``build_policy`` read a stranger's policy without.
+        """
+        return super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
 
     def get_parameters(self) -> dict[str, dict[str, Any]]:
         """Give the state dicts of the policy and its optimisers; see SB3's ``BaseAlgorithm.get_parameters``."""

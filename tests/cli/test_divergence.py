@@ -10,8 +10,8 @@ import pytest
 from helpers import Ddpg, make_model
 
 from sb3_ddpg_custom.checkpoint import read_checkpoint
-from sb3_ddpg_custom.divergence import NonFiniteUpdateError
 from sb3_ddpg_custom.updates import UpdateStatistics
+from sb3_ddpg_custom.updates.divergence import NonFiniteUpdateError
 from sb3_ddpg_custom.updates.statistics_log import summary as means
 
 QUICK = ("--set=learning_starts=20", "--set=batch_size=16", "--set=policy_kwargs.net_arch=[16,16]", "--seed=7")

@@ -7,7 +7,7 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
-from sb3_ddpg_custom.updates import Batch, UpdateStatistics
+from sb3_ddpg_custom.updates.interface import Batch, UpdateStatistics
 
 
 class NonFiniteUpdateError(ArithmeticError):
