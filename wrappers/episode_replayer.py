@@ -16,6 +16,7 @@ from sb3_ddpg_custom.wrappers.box2d_world import renew_world
 # Larger attributes are pictures, maps and caches; copying them at every reset would be felt.
 _MOST_NUMBERS = 10_000
 _MOST_DEPTH = 4
+_KINDS = "biufcSU"  # of arrays: numbers and text
 # How this process made the env, and not where its episodes have led.
 _NOT_OF_THE_STATE = ("render_mode", "metadata")
 _FIRST_ROWS = 256
@@ -77,7 +78,8 @@ class EpisodeReplayer(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
     ) -> tuple[ObsType, dict[str, Any]]:
         """Keep how everything is, and begin an episode."""
         self._layers = [_state_of(layer) for layer in _layers(self.env)]
-        self._seed, self._options = seed, copy.deepcopy(options)
+        kept = _plain(options, _MOST_DEPTH, [_MOST_NUMBERS])
+        self._seed, self._options = seed, None if kept is _UNKNOWN else kept
         self._steps = 0
         renew_world(self)
         answer = self.env.reset(seed=seed, options=options)
@@ -219,10 +221,10 @@ def _plain(value: Any, depth: int, left: list[int]) -> Any:
     left[0] -= 1
     if left[0] < 0:
         return _UNKNOWN
-    if value is None or isinstance(value, bool | int | float | str | np.generic):
+    if isinstance(value, np.generic | np.ndarray):
+        return value.copy() if value.dtype.kind in _KINDS and value.size <= _MOST_NUMBERS else _UNKNOWN
+    if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, np.ndarray):
-        return value.copy() if value.dtype != object and value.size <= _MOST_NUMBERS else _UNKNOWN
     if depth == 0 or not isinstance(value, list | tuple | dict | deque) or len(value) > left[0]:
         return _UNKNOWN
     if isinstance(value, dict):

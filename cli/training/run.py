@@ -13,7 +13,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.utils import safe_mean
 
 from sb3_ddpg_custom.checkpoint import Checkpoint, replacing, save_checkpoint
-from sb3_ddpg_custom.checkpoint.exact import ExactCheckpoint, ResumeError, restore
+from sb3_ddpg_custom.checkpoint.exact import ExactCheckpoint, PlainState, ResumeError, restore
 from sb3_ddpg_custom.checkpoint.normalization import restore as restore_normalization
 from sb3_ddpg_custom.checkpoint.store import CheckpointStore
 from sb3_ddpg_custom.cli.blame import exits_are_errors, reason
@@ -183,7 +183,11 @@ def _train(plan: Plan, console: Console) -> TrainResult:
             checkpoint = ExactCheckpoint(
                 plan.folder / STATE,
                 every_steps=request.checkpoint_every,
-                also={"files": RunFiles(plan.folder), "evaluation": evaluation},
+                also={
+                    "files": RunFiles(plan.folder),
+                    "evaluation": evaluation,
+                    **{f"callback {place}": PlainState(one) for place, one in enumerate(extra_callbacks)},
+                },
                 facts={"env": env_id, "rate_scale": plan.rate_scale},
                 may_differ=RATES if plan.goes_on else (),
             )

@@ -6,6 +6,7 @@
 10000
 """
 
+import copy
 import logging
 import os
 import time
@@ -21,7 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ddpg_custom.checkpoint.description import versions
 from sb3_ddpg_custom.checkpoint.plain_tree import read_tree, write_tree
-from sb3_ddpg_custom.checkpoint.run_state import capture, put_back, put_back_in_learn, settings_of, unknown_wrapper
+from sb3_ddpg_custom.checkpoint.run_state import built_as, capture, put_back, put_back_in_learn, unknown_wrapper
 from sb3_ddpg_custom.checkpoint.store import CheckpointStore, Manifest, StoreError
 from sb3_ddpg_custom.replay.segments import (
     Segment,
@@ -59,6 +60,27 @@ class HasState(Protocol):
     def restore(self, state: dict[str, Any]) -> None:
         """Put it back."""
         ...
+
+
+class PlainState:
+    """The plain attributes of an object, such as the counters of a callback, as what goes on with a training.
+
+    :param instance: numbers, text, arrays and lists of those are kept, all else stays as the object was built
+    """
+
+    def __init__(self, instance: object) -> None:
+        self.instance = instance
+
+    def state(self) -> dict[str, Any]:
+        """Copy the attributes."""
+        return {name: copy.copy(value) for name, value in vars(self.instance).items() if _is_plain(value)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put them back.
+
+        :param state: which :meth:`state` gave
+        """
+        vars(self.instance).update(state)
 
 
 class ExactCheckpoint(BaseCallback):
@@ -135,7 +157,7 @@ class ExactCheckpoint(BaseCallback):
     def _on_training_start(self) -> None:
         algorithm: Any = self.model
         if self._rows is None or self._rows.buffer is not algorithm.replay_buffer:
-            self._begun_with = settings_of(algorithm)
+            self._begun_with = built_as(algorithm)
             self.inexact_because = why_not_exact(algorithm)
             self._rows = None if why_not_kept(algorithm.replay_buffer) else SegmentedBuffer(algorithm.replay_buffer)
             if self.inexact_because is not None:
@@ -249,10 +271,11 @@ def restore(model: OffPolicyAlgorithm, checkpoint: ExactCheckpoint | str | os.Pa
         return None
     try:
         state = read_tree(callback.store.read(manifest, f"state-{manifest.step}.zip"))
-        own = {name: value for name, value in settings_of(model).items() if name in callback.may_differ}
+        built = built_as(model)
+        own = {name: value for name, value in built.items() if name in callback.may_differ}
         state["begun_with"] |= own
         state["model"]["settings"] |= own
-        _check_settings(settings_of(model), state["begun_with"])
+        _check_settings(built, state["begun_with"])
         buffer: Any = model.replay_buffer
         if why_not_kept(buffer) is None and "ring" in state:
             check_ring(buffer, state["ring"])
@@ -342,6 +365,14 @@ def _check_settings(here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
     for name in [*there, *here]:
         if here.get(name) != there.get(name):
             raise ResumeError(f"{name} is {here.get(name)} here and was {there.get(name)}; build the model as it was")
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, np.ndarray | np.generic):
+        return value.dtype.kind in "biufcSU"
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _segments(manifest: Manifest) -> dict[str, Segment]:

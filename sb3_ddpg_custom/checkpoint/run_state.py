@@ -1,6 +1,7 @@
 """All that decides how an SB3 training goes on, less its replay records: copied, and put back."""
 
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -42,6 +43,23 @@ def settings_of(model: OffPolicyAlgorithm) -> dict[str, Any]:
     return {**plain, "train_freq": str(model.train_freq)}
 
 
+def built_as(model: OffPolicyAlgorithm) -> dict[str, Any]:
+    """Give what a model was built with, as far as text can tell, to compare it with another one.
+
+    :param model: before it trains, or at the beginning
+    """
+    noise = model.action_noise
+    if type(noise) is VectorizedActionNoise:
+        noise = noise.base_noise
+    parts = {
+        "action_noise": repr(noise),
+        "parameter_noise": repr(getattr(model, "parameter_noise", None)),
+        "policy_kwargs": repr({name: value for name, value in model.policy_kwargs.items() if name != "use_sde"}),
+    }
+    # Addresses tell nothing.
+    return settings_of(model) | {name: text for name, text in parts.items() if " at 0x" not in text}
+
+
 def capture(model: OffPolicyAlgorithm) -> dict[str, Any]:
     """Copy a model's state between two rollouts.
 
@@ -54,7 +72,7 @@ def capture(model: OffPolicyAlgorithm) -> dict[str, Any]:
         "variables": {name: recursive_getattr(model, name) for name in variables},
         "settings": settings_of(model),
         "counters": {name: getattr(model, name) for name in _COUNTERS},
-        "buffered": {name: getattr(model, name) for name in _BUFFERED},
+        "buffered": {name: getattr(model, name) for name in _BUFFERED} | {"ep_info_buffer": _plain_infos(model)},
         "noise": None if model.action_noise is None else _noise_state(model.action_noise),
         "parameter_noise": _parameter_noise_state(model),
         "curves": _curves_state(model),
@@ -122,6 +140,16 @@ def unknown_wrapper(env: VecEnv | None) -> str | None:
         if kind not in known and kind.__name__ != "VecTransposeImage":
             return kind.__name__
     return None
+
+
+def _plain_infos(model: OffPolicyAlgorithm) -> deque[dict[str, Any]]:
+    """Copy the figures of the last episodes; what else a script may have put there is left out."""
+    buffer = model.ep_info_buffer
+    kept = [
+        {key: value for key, value in info.items() if _is_plain(value) or isinstance(value, np.generic)}
+        for info in buffer or ()
+    ]
+    return deque(kept, maxlen=None if buffer is None else buffer.maxlen)
 
 
 def _logged(logger: Logger) -> dict[str, dict[str, Any]]:

@@ -19,7 +19,7 @@ from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckA
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack, VecMonitor, VecNormalize
 
 from sb3_ddpg_custom import AnnealedActionNoise, ParameterNoise
-from sb3_ddpg_custom.checkpoint.exact import ExactCheckpoint, ResumeError, restore
+from sb3_ddpg_custom.checkpoint.exact import ExactCheckpoint, PlainState, ResumeError, restore
 from sb3_ddpg_custom.wrappers import EpisodeReplayer
 
 TOTAL, KILLED_AT = 400, 271
@@ -283,9 +283,12 @@ def test_an_env_that_is_not_deterministic_is_named_and_goes_on(tmp_path: Path, c
     [
         ({"gamma": 0.9}, "gamma is 0.9 here and was 0.99"),
         ({"buffer_size": 100}, "buffer_size is 100 here and was 500"),
-        ({"policy_kwargs": {"net_arch": [5]}}, "does not fit this model"),
+        ({"policy_kwargs": {"net_arch": [5]}}, "policy_kwargs is"),
         ({"n_steps": 2}, "n_steps is 2 here and was 1"),
         ({"train_freq": 2}, "train_freq"),
+        ({"action_noise": NormalActionNoise(np.zeros(1), np.ones(1))}, "action_noise is NormalActionNoise"),
+        ({"parameter_noise": ParameterNoise(0.1)}, "parameter_noise is ParameterNoise"),
+        ({"policy_kwargs": {"activation_fn": th.nn.Tanh}}, "policy_kwargs is"),
     ],
 )
 def test_another_model_is_refused(settings: dict[str, Any], named: str, tmp_path: Path) -> None:
@@ -304,6 +307,26 @@ def test_what_a_callback_has_annealed_stays_so(tmp_path: Path) -> None:
         return ExactCheckpoint(tmp_path / folder, every_steps=50).learn(
             make_model(single()), TOTAL, [*others, Anneal()]
         )
+
+    whole = everything(learn("whole"))
+    with pytest.raises(KilledError):
+        learn("killed", Kill())
+    assert everything(learn("killed")) == whole
+
+
+def test_a_callbacks_counters_go_on(tmp_path: Path) -> None:
+    class Odd(BaseCallback):
+        """Changes the training at every seventh call."""
+
+        def _on_step(self) -> bool:
+            if self.n_calls % 7 == 0:
+                self.model.gamma = 1 - 1 / (2 + self.n_calls)  # type: ignore[attr-defined]
+            return True
+
+    def learn(folder: str, *others: BaseCallback) -> Any:
+        odd = Odd()
+        checkpoint = ExactCheckpoint(tmp_path / folder, every_steps=50, also={"odd": PlainState(odd)})
+        return checkpoint.learn(make_model(single()), TOTAL, [*others, odd])
 
     whole = everything(learn("whole"))
     with pytest.raises(KilledError):
