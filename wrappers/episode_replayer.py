@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from sb3_ddpg_custom.wrappers.box2d_world import renew_world
 
-# Larger attributes are pictures, maps and caches; copying them at every reset would be felt.
-_MOST_NUMBERS = 10_000
+# Larger attributes are pictures, maps, caches and histories; copying them at every reset would be felt.
+_MOST_NUMBERS = 10_000  # of an array
+_MOST_PARTS = 256  # of lists and dicts
 _MOST_DEPTH = 4
 _KINDS = "biufcSU"  # of arrays: numbers and text
 # How this process made the env, and not where its episodes have led.
 _NOT_OF_THE_STATE = ("render_mode", "metadata")
-_FIRST_ROWS = 256
+_BLOCK_STEPS = 1024
 
 
 class Episode(TypedDict):
@@ -69,8 +70,9 @@ class EpisodeReplayer(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
         self._layers: list[dict[str, Any]] = []
         self._seed: int | None = None
         self._options: dict[str, Any] | None = None
-        self._actions: NDArray[Any] | None = None
-        self._steps = 0
+        # Single actions, and blocks of them, which take less memory in an episode that does not end.
+        self._recent: list[NDArray[Any]] = []
+        self._blocks: list[NDArray[Any]] = []
         self._observation: Any = None
 
     def reset(
@@ -78,9 +80,9 @@ class EpisodeReplayer(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
     ) -> tuple[ObsType, dict[str, Any]]:
         """Keep how everything is, and begin an episode."""
         self._layers = [_state_of(layer) for layer in _layers(self.env)]
-        kept = _plain(options, _MOST_DEPTH, [_MOST_NUMBERS])
+        kept = _plain(options, _MOST_DEPTH, [_MOST_PARTS])
         self._seed, self._options = seed, None if kept is _UNKNOWN else kept
-        self._steps = 0
+        self._recent, self._blocks = [], []
         renew_world(self)
         answer = self.env.reset(seed=seed, options=options)
         self._observation = answer[0]
@@ -88,19 +90,18 @@ class EpisodeReplayer(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
 
     def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
         """Keep the action, and take a step."""
-        self._keep(np.asarray(action))
+        self._recent.append(np.array(action))
+        if len(self._recent) == _BLOCK_STEPS:
+            self._blocks.append(np.stack(self._recent))
+            self._recent = []
         answer = self.env.step(action)
         self._observation = answer[0]
         return answer
 
-    def _keep(self, action: NDArray[Any]) -> None:
-        rows = self._actions
-        if rows is None or rows.dtype != action.dtype or rows.shape[1:] != action.shape:
-            rows = self._actions = np.empty((_FIRST_ROWS, *action.shape), action.dtype)
-        if self._steps == len(rows):
-            rows = self._actions = np.concatenate([rows, np.empty_like(rows)])
-        rows[self._steps] = action
-        self._steps += 1
+    def _actions(self) -> NDArray[Any] | None:
+        """Give the actions since the last reset, (steps, *action_shape); None without any."""
+        blocks = [*self._blocks, np.stack(self._recent)] if self._recent else self._blocks
+        return np.concatenate(blocks) if blocks else None
 
     def episode_so_far(self) -> Episode:
         """Give the running episode as plain data, for :meth:`replay_episode` in another process."""
@@ -108,7 +109,7 @@ class EpisodeReplayer(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
             layers=self._layers,
             seed=self._seed,
             options=self._options,
-            actions=None if self._actions is None else self._actions[: self._steps].copy(),
+            actions=self._actions(),
             observation=copy.deepcopy(self._observation),
             records=dict(_records(self.env)),
         )
@@ -164,7 +165,7 @@ def _state_of(layer: Any) -> dict[str, Any]:
     for name, value in _vars(layer).items():
         if name in _NOT_OF_THE_STATE:
             continue
-        kept = _plain(value, _MOST_DEPTH, [_MOST_NUMBERS])
+        kept = _plain(value, _MOST_DEPTH, [_MOST_PARTS])
         if kept is not _UNKNOWN:
             attributes[name] = kept
         elif type(value).__name__ == "RunningMeanStd":

@@ -50,7 +50,7 @@ def played(env: Any, generator: np.random.Generator, steps: int) -> None:
 
 
 @pytest.mark.parametrize("options", [None, {"start": 4.5}])
-@pytest.mark.parametrize("steps", [0, 1, 700])
+@pytest.mark.parametrize("steps", [0, 1, 2500])
 def test_everything_plain_goes_on(steps: int, options: Any) -> None:
     generator = np.random.default_rng(0)
     env = EpisodeReplayer(Keeper())
