@@ -21,7 +21,7 @@ train: $(VENV)/.installed  ## install, train Pendulum-v1, evaluate the result
 	$(BIN)/ddpg evaluate --checkpoint "$$(ls -td runs/Pendulum-v1/*/ | head -n 1)"
 
 test: $(VENV)/.installed-test  ## install the test extra and run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 format: $(VENV)/.installed-test  ## rewrite the sources in the house format
 	$(BIN)/ruff format $(SOURCES)

@@ -130,7 +130,9 @@ def run(plan: Plan, console: Console) -> TrainResult:
                 raise
             left -= 1
             plan = replace(plan, goes_on=True, rate_scale=plan.rate_scale / 2)
-            console.print(f"{error}; back to the last checkpoint, with {plan.rate_scale:g} of the learning rates")
+            console.print(
+                f"{error}; back to the last checkpoint, with {plan.rate_scale:g} of the learning rates", soft_wrap=True
+            )
 
 
 def _train(plan: Plan, console: Console) -> TrainResult:
