@@ -138,6 +138,7 @@ def _run_folder(path: Path) -> dict[str, Any]:
         "steps": None if manifest is None else f"{manifest.step:,} of {manifest.facts.get('total_steps'):,}",
         "goes on": resumable,
         "damaged": "; ".join(shown_in(problem, path) for problem in problems) or None,
+        "replay buffer": None if manifest is None else _fill(manifest.facts.get("transitions")),
         "episodes": _episodes(path / "rewards.npz"),
         "checkpoints": len(list((path / "checkpoints").glob("step_*.zip"))) or None,
         "settings": settings,
@@ -150,6 +151,10 @@ def _run_folder(path: Path) -> dict[str, Any]:
             if not part.name.startswith(".")
         },
     }
+
+
+def _fill(transitions: Any) -> str | None:
+    return f"{transitions[0]:,} of {transitions[1]:,} transitions" if isinstance(transitions, list) else None
 
 
 def _episodes(path: Path) -> int | None:

@@ -4,6 +4,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from sb3_ddpg_custom.checkpoint import remove_partials
+from sb3_ddpg_custom.cli.training.options import STATE
+from sb3_ddpg_custom.cli.training.run_files import remove_abandoned_run_lock
 from sb3_ddpg_custom.wrappers.episode_log import remove_abandoned_lock
 from sb3_ddpg_custom.wrappers.video_file import remove_abandoned
 
@@ -18,6 +20,8 @@ def remove_leftovers(runs: Path) -> None:
             if run.is_dir():
                 remove_partials(run)
                 remove_partials(run / "checkpoints")
+                remove_partials(run / STATE)
+                remove_abandoned_run_lock(run)
                 remove_abandoned_lock(run / "rewards.npz")
                 if (run / "videos").is_dir():
                     remove_abandoned(run / "videos")

@@ -9,6 +9,7 @@ from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.paths import shown
 from sb3_ddpg_custom.wrappers.owned_file import open_owned, remove_owned
 
+_LOCK = ".run.lock"
 _GROWING = ("*.monitor.csv", "events.out.tfevents.*")
 # What a run makes as it goes, each under a name that tells when.
 _MADE = ("videos/*.mp4", "checkpoints/step_*.zip")
@@ -55,6 +56,15 @@ class RunFiles:
             yield from sorted(self.folder.glob(pattern))
 
 
+def remove_abandoned_run_lock(folder: Path) -> None:
+    """Delete the lock that a killed process has left.
+
+    :param folder: a run's, which may be another live process's, but not this one's
+    """
+    if (folder / _LOCK).exists() and (lock := open_owned(folder / _LOCK)) is not None:
+        remove_owned(lock, folder / _LOCK)
+
+
 @contextmanager
 def owned(folder: Path) -> Iterator[None]:
     """Own a run folder inside of the block; the system gives it back when the process dies.
@@ -62,8 +72,11 @@ def owned(folder: Path) -> Iterator[None]:
     :param folder: the run's
     :raises UsageError: if another process owns it
     """
-    path = folder / ".run.lock"
-    lock = open_owned(path)
+    path = folder / _LOCK
+    try:
+        lock = open_owned(path)
+    except OSError as error:
+        raise UsageError(f"{shown(folder)} cannot be written: {error.strerror or error}") from error
     if lock is None:
         raise UsageError(f"{shown(folder)} is being trained by another process; wait for it, or stop it")
     try:

@@ -207,6 +207,7 @@ class ExactCheckpoint(BaseCallback):
             "inexact_because": self.inexact_because,
             "algorithm": type(model).__name__,
             "total_steps": model._total_timesteps,
+            "transitions": _transitions(model.replay_buffer),
             "segments": {name: [one.first, one.rows, one.until] for name, one in self._segments.items()},
             "versions": versions(),
         }
@@ -365,6 +366,11 @@ def _check_settings(here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
     for name in [*there, *here]:
         if here.get(name) != there.get(name):
             raise ResumeError(f"{name} is {here.get(name)} here and was {there.get(name)}; build the model as it was")
+
+
+def _transitions(buffer: Any) -> list[int] | None:
+    """Give how many transitions a buffer holds, and how many it could."""
+    return None if buffer is None else [buffer.size() * buffer.n_envs, buffer.buffer_size * buffer.n_envs]
 
 
 def _is_plain(value: Any) -> bool:

@@ -147,11 +147,14 @@ def test_what_a_killed_run_left_half_written_goes_with_the_next_command(
     killed = tmp_path / "Tiny-v0" / "1"
     (killed / "checkpoints").mkdir(parents=True)
     (killed / "videos").mkdir()
+    (killed / "state").mkdir()
     left = [
         killed / ".best.zip.999999999.partial",
         killed / "checkpoints" / ".step_000000050.zip.999999999.partial",
         killed / ".rewards.npz.tmp",
         killed / ".rewards.npz.lock",
+        killed / ".run.lock",
+        killed / "state" / ".state-100.zip.999999999.partial",
         killed / "videos" / ".episode-000000.999999999-0.partial.mp4",
     ]
     kept = [killed / "rewards.npz.journal", killed / ".notes.partial", killed / "best.zip"]

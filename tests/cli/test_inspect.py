@@ -31,6 +31,7 @@ def test_a_run_folder(ddpg: Ddpg, pendulum_run: PendulumRun) -> None:
     assert found["steps"] == "600 of 600"
     assert found["goes on"] == "from step 600, exactly"
     assert found["episodes"] == 3
+    assert found["replay buffer"] == "600 of 20,000 transitions"
     assert found["settings"]["batch_size"] == 16
     assert found["bytes"]["best.zip"] == (pendulum_run[0] / "best.zip").stat().st_size
     assert "best.zip" in ddpg("inspect", pendulum_run[0]).stdout

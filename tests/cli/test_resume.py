@@ -14,6 +14,7 @@ from helpers.zips import assert_same_run
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from sb3_ddpg_custom.checkpoint import read_checkpoint
+from sb3_ddpg_custom.checkpoint.store import CheckpointStore
 from sb3_ddpg_custom.cli.training.run_files import owned
 from sb3_ddpg_custom.wrappers import load_statistics
 
@@ -142,11 +143,40 @@ def test_without_any_whole_checkpoint_nothing_is_touched(ddpg: Ddpg, killed: Cal
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_a_full_disk_leaves_the_last_checkpoint(
+    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, commits = CheckpointStore.commit, 0
+
+    def fill(store: CheckpointStore, *arguments: Any) -> Any:
+        nonlocal commits
+        commits += 1
+        if commits == 3:
+            raise OSError(28, "No space left on device")
+        return commit(store, *arguments)
+
+    options = ("train", "Tiny-v0", "--out", tmp_path, *small, *EVERY, "--name")
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointStore, "commit", fill)
+        error = ddpg(*options, "killed", code=1).stderr.splitlines()[-1]
+    assert "training stopped at step 60" in error
+    assert "No space left on device" in error
+    ddpg("resume", tmp_path / "Tiny-v0" / "killed")
+    ddpg(*options, "whole")
+    assert_same_run(tmp_path / "Tiny-v0" / "whole", tmp_path / "Tiny-v0" / "killed")
+
+
 def test_two_processes_cannot_go_on_with_one_run(ddpg: Ddpg, killed: Callable[..., Path], monkeypatch: Any) -> None:
     run = killed()
     # Locks do not see their own process: another one would be told this.
     monkeypatch.setattr("sb3_ddpg_custom.cli.training.run_files.open_owned", lambda path: None)
     assert "is being trained by another process" in ddpg("resume", run, code=2).stderr
+
+    def read_only(path: Path) -> None:
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr("sb3_ddpg_custom.cli.training.run_files.open_owned", read_only)
+    assert f"{run} cannot be written: Read-only file system" in ddpg("resume", run, code=2).stderr
     monkeypatch.undo()
     with owned(run):
         assert (run / ".run.lock").exists()
