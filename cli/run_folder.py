@@ -7,6 +7,9 @@ from pathlib import Path
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.paths import shown
 
+#: what of a run folder holds the whole state
+STATE = "state"
+
 # Control characters, undecodable bytes, and what breaks lines.
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
 

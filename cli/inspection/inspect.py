@@ -13,7 +13,7 @@ from sb3_ddpg_custom.cli.config.resolve import RUN_KEY
 from sb3_ddpg_custom.cli.config.yaml_text import parse_yaml, read_text
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.paths import shown, shown_in
-from sb3_ddpg_custom.cli.training.options import STATE
+from sb3_ddpg_custom.cli.run_folder import STATE
 from sb3_ddpg_custom.replay.files import read_header
 from sb3_ddpg_custom.wrappers import load_statistics
 from sb3_ddpg_custom.wrappers.statistics_file import read_npz

@@ -11,7 +11,7 @@ from sb3_ddpg_custom.checkpoint.store import CheckpointStore
 from sb3_ddpg_custom.cli.config.settings import Settings
 from sb3_ddpg_custom.cli.errors import RunError
 from sb3_ddpg_custom.cli.paths import shown
-from sb3_ddpg_custom.cli.training.options import STATE
+from sb3_ddpg_custom.cli.run_folder import STATE
 from sb3_ddpg_custom.yaml_values import magnitude
 
 if TYPE_CHECKING:

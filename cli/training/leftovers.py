@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sb3_ddpg_custom.checkpoint import remove_partials
-from sb3_ddpg_custom.cli.training.options import STATE
+from sb3_ddpg_custom.cli.run_folder import STATE
 from sb3_ddpg_custom.cli.training.run_files import remove_abandoned_run_lock
 from sb3_ddpg_custom.wrappers.episode_log import remove_abandoned_lock
 from sb3_ddpg_custom.wrappers.video_file import remove_abandoned

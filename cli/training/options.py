@@ -10,9 +10,6 @@ import typer
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.shared_options import IMPORT, path_option, read_path
 
-#: the folder in a run folder that holds the whole state
-STATE = "state"
-
 FilmedEpisodes = int | Literal["none", "cubic"]
 
 

@@ -16,9 +16,10 @@ from sb3_ddpg_custom.cli.config.yaml_text import parse_yaml, read_text
 from sb3_ddpg_custom.cli.environments.registry import import_modules
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.paths import shown, tied_to_start
+from sb3_ddpg_custom.cli.run_folder import STATE
 from sb3_ddpg_custom.cli.training.leftovers import remove_leftovers
 from sb3_ddpg_custom.cli.training.model import check_device
-from sb3_ddpg_custom.cli.training.options import STATE, ResumeRequest, TrainRequest
+from sb3_ddpg_custom.cli.training.options import ResumeRequest, TrainRequest
 from sb3_ddpg_custom.cli.training.run import Plan, TrainResult, run
 from sb3_ddpg_custom.wrappers import prepare_headless_rendering
 

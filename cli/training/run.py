@@ -24,6 +24,7 @@ from sb3_ddpg_custom.cli.environments.vectorised import evaluation_envs, normali
 from sb3_ddpg_custom.cli.errors import RunError, UsageError
 from sb3_ddpg_custom.cli.paths import shown, shown_in
 from sb3_ddpg_custom.cli.progress import TrainingProgress
+from sb3_ddpg_custom.cli.run_folder import STATE
 from sb3_ddpg_custom.cli.signals import SignalReceivedError, Signals
 from sb3_ddpg_custom.cli.training.blas import remarks_on_blas
 from sb3_ddpg_custom.cli.training.callbacks import Evaluation, Stop, TensorBoardPages, checkpoint_path
@@ -38,7 +39,7 @@ from sb3_ddpg_custom.cli.training.failures import (
 )
 from sb3_ddpg_custom.cli.training.film import film_best
 from sb3_ddpg_custom.cli.training.model import build_model, remarks_on_numba, remarks_on_precision
-from sb3_ddpg_custom.cli.training.options import STATE, FilmedEpisodes, TrainRequest, most_rollbacks
+from sb3_ddpg_custom.cli.training.options import FilmedEpisodes, TrainRequest, most_rollbacks
 from sb3_ddpg_custom.cli.training.run_files import RunFiles, owned
 from sb3_ddpg_custom.cli.training.threads import torch_threads
 from sb3_ddpg_custom.updates.divergence import NonFiniteUpdateError
@@ -149,8 +150,8 @@ def _train(plan: Plan, console: Console) -> TrainResult:
             progress.note(f"no videos from here on: {drawing_failed(error)}")
 
         with mistakes_are_sentences(env_id, plan.folder):
-            with replacing(plan.folder / "config.yml") as file:
-                file.write(plan.config.encode())
+            if not plan.goes_on:
+                _write_config(plan)
             envs = training_envs(
                 env_id,
                 settings,
@@ -195,6 +196,7 @@ def _train(plan: Plan, console: Console) -> TrainResult:
             )
             if plan.goes_on:
                 _go_on(model, checkpoint, plan.folder)
+                _write_config(plan)
             model.stops_at_non_finite = True
             model.set_logger(configure(str(plan.folder), ["tensorboard"]))
             stack.push(closing(model.logger.close, progress.note))
@@ -269,6 +271,11 @@ def _to_look_at(model: "DDPG", plan: Plan, progress: TrainingProgress) -> tuple[
     except Exception as error:  # any renderer, any disk
         progress.note(f"no {'curve' if curve is None else 'film of the best policy'}: {reason(error)}")
     return curve, film
+
+
+def _write_config(plan: Plan) -> None:
+    with replacing(plan.folder / "config.yml") as file:
+        file.write(plan.config.encode())
 
 
 def _go_on(model: "DDPG", checkpoint: ExactCheckpoint, folder: Path) -> None:
