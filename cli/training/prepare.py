@@ -20,9 +20,10 @@ from sb3_ddpg_custom.cli.paths import shown, shown_in, tied_to_start
 from sb3_ddpg_custom.cli.run_folder import create_run_folder, find_checkpoint
 from sb3_ddpg_custom.cli.training.commands_to_paste import repeating
 from sb3_ddpg_custom.cli.training.leftovers import remove_leftovers
+from sb3_ddpg_custom.cli.training.make import Plan
 from sb3_ddpg_custom.cli.training.model import check_device
 from sb3_ddpg_custom.cli.training.options import FilmedEpisodes, TrainRequest
-from sb3_ddpg_custom.cli.training.run import Plan, TrainResult, run
+from sb3_ddpg_custom.cli.training.run import TrainResult, run
 from sb3_ddpg_custom.wrappers import prepare_headless_rendering
 
 # MuJoCo without a GPU takes some 90 ms for a frame: twenty times longer than to train the step.

@@ -18,9 +18,10 @@ from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.paths import shown, tied_to_start
 from sb3_ddpg_custom.cli.run_folder import STATE
 from sb3_ddpg_custom.cli.training.leftovers import remove_leftovers
+from sb3_ddpg_custom.cli.training.make import Plan
 from sb3_ddpg_custom.cli.training.model import check_device
 from sb3_ddpg_custom.cli.training.options import ResumeRequest, TrainRequest
-from sb3_ddpg_custom.cli.training.run import Plan, TrainResult, run
+from sb3_ddpg_custom.cli.training.run import TrainResult, run
 from sb3_ddpg_custom.wrappers import prepare_headless_rendering
 
 # What config.yml's run part says that is an option of ddpg train, too; paths and imports are the user's to give.

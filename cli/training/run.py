@@ -1,4 +1,4 @@
-"""One training run: its envs, its callbacks, and how it ends."""
+"""One training run: how it goes, and how it ends."""
 
 import time
 from collections.abc import Mapping
@@ -8,73 +8,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import configure
 from stable_baselines3.common.utils import safe_mean
 
-from sb3_ddpg_custom.checkpoint import Checkpoint, replacing, save_checkpoint
-from sb3_ddpg_custom.checkpoint.exact import ExactCheckpoint, PlainState, ResumeError, restore
-from sb3_ddpg_custom.checkpoint.normalization import restore as restore_normalization
+from sb3_ddpg_custom.checkpoint import save_checkpoint
 from sb3_ddpg_custom.checkpoint.store import CheckpointStore
 from sb3_ddpg_custom.cli.blame import exits_are_errors, reason
-from sb3_ddpg_custom.cli.config.classes import import_class
 from sb3_ddpg_custom.cli.config.settings import Settings
-from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
-from sb3_ddpg_custom.cli.environments.vectorised import evaluation_envs, normalizer, training_envs
-from sb3_ddpg_custom.cli.errors import RunError, UsageError
-from sb3_ddpg_custom.cli.paths import shown, shown_in
+from sb3_ddpg_custom.cli.errors import RunError
+from sb3_ddpg_custom.cli.paths import shown
 from sb3_ddpg_custom.cli.progress import TrainingProgress
 from sb3_ddpg_custom.cli.run_folder import STATE
 from sb3_ddpg_custom.cli.signals import SignalReceivedError, Signals
 from sb3_ddpg_custom.cli.training.blas import remarks_on_blas
-from sb3_ddpg_custom.cli.training.callbacks import Evaluation, Stop, TensorBoardPages, checkpoint_path
-from sb3_ddpg_custom.cli.training.divergence import RATES, DivergedError, diverged, with_rates
+from sb3_ddpg_custom.cli.training.callbacks import Stop, TensorBoardPages, checkpoint_path
+from sb3_ddpg_custom.cli.training.divergence import DivergedError, diverged, with_rates
 from sb3_ddpg_custom.cli.training.failures import (
-    closing,
-    drawing_failed,
     failure,
     mistakes_are_sentences,
     removed_if_unused,
     what_is_left,
 )
 from sb3_ddpg_custom.cli.training.film import film_best
-from sb3_ddpg_custom.cli.training.model import build_model, remarks_on_numba, remarks_on_precision
-from sb3_ddpg_custom.cli.training.options import FilmedEpisodes, TrainRequest, most_rollbacks
-from sb3_ddpg_custom.cli.training.run_files import RunFiles, owned
+from sb3_ddpg_custom.cli.training.model import remarks_on_numba, remarks_on_precision
+from sb3_ddpg_custom.cli.training.options import most_rollbacks
+from sb3_ddpg_custom.cli.training.run_files import owned
 from sb3_ddpg_custom.cli.training.threads import torch_threads
 from sb3_ddpg_custom.updates.divergence import NonFiniteUpdateError
-from sb3_ddpg_custom.wrappers import RenderError
 
 if TYPE_CHECKING:
     from sb3_ddpg_custom.ddpg import DDPG
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """Everything that is decided before a run begins.
-
-    :param request: what was asked for, and what was chosen where nothing was asked; ``env`` is an id
-    :param settings: the hyper-parameters
-    :param seed: the training's seed
-    :param eval_every: env steps between evaluations
-    :param video: which training episodes to record
-    :param folder: the run's folder, which exists
-    :param config: text of its ``config.yml``, which is written into it
-    :param start_from: checkpoint to begin with
-    :param goes_on: whether the folder has a state to go on from
-    :param rate_scale: the learning rates' factor, below 1 after a rollback
-    """
-
-    request: TrainRequest
-    settings: Settings
-    seed: int
-    eval_every: int
-    video: FilmedEpisodes
-    folder: Path
-    config: str
-    start_from: Checkpoint | None
-    goes_on: bool = False
-    rate_scale: float = 1.0
+from sb3_ddpg_custom.cli.training.make import Parts, Plan, make
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,89 +100,30 @@ def run(plan: Plan, console: Console) -> TrainResult:
 
 
 def _train(plan: Plan, console: Console) -> TrainResult:
-    request, env_id = plan.request, plan.request.env
+    """Train once, to the end, a signal or an error."""
     settings = with_rates(plan.settings, plan.rate_scale)
     signals = Signals()
     with ExitStack() as stack:
         unused = stack.enter_context(removed_if_unused(plan.folder, is_new=not plan.goes_on))
         stack.enter_context(owned(plan.folder))
-        stack.enter_context(torch_threads(request.threads, settings))
+        stack.enter_context(torch_threads(plan.request.threads, settings))
         progress = TrainingProgress(console, settings.n_timesteps)
-
-        def no_more_films(error: RenderError) -> None:
-            progress.note(f"no videos from here on: {drawing_failed(error)}")
-
-        with mistakes_are_sentences(env_id, plan.folder):
-            if not plan.goes_on:
-                _write_config(plan)
-            envs = training_envs(
-                env_id,
-                settings,
-                plan.folder,
-                video=plan.video,
-                render=request.render,
-                on_render_error=no_more_films,
-                goes_on=plan.goes_on,
-            )
-            stack.push(closing(envs.close, progress.note))
-            seeds = evaluation_seeds(0, request.eval_episodes)
-            side_by_side = min(request.eval_episodes, 10)
-            frozen = normalizer(settings, training=False)
-            evaluation_env = evaluation_envs(
-                env_id, settings, seeds, n_envs=side_by_side, most_steps=request.eval_max_steps, normalize=frozen
-            )
-            stack.push(closing(evaluation_env.close, progress.note))
-
-            model = build_model(settings, envs, seed=plan.seed, device=request.device)
-            if plan.start_from is not None:
-                _begin_with(model, plan.start_from)
-            extra_callbacks = _extra_callbacks(plan)
-            evaluation = Evaluation(
-                evaluation_env,
-                episodes=request.eval_episodes,
-                every_steps=plan.eval_every,
-                folder=plan.folder,
-                config=plan.config,
-                signals=signals,
-                progress=progress,
-            )
-            checkpoint = ExactCheckpoint(
-                plan.folder / STATE,
-                every_steps=request.checkpoint_every,
-                also={
-                    "files": RunFiles(plan.folder),
-                    "evaluation": evaluation,
-                    **{f"callback {place}": PlainState(one) for place, one in enumerate(extra_callbacks)},
-                },
-                facts={"env": env_id, "rate_scale": plan.rate_scale},
-                may_differ=RATES if plan.goes_on else (),
-            )
-            if plan.goes_on:
-                _go_on(model, checkpoint, plan.folder)
-                _write_config(plan)
-            model.stops_at_non_finite = True
-            model.set_logger(configure(str(plan.folder), ["tensorboard"]))
-            stack.push(closing(model.logger.close, progress.note))
-        unused.model = model
+        with mistakes_are_sentences(plan.request.env, plan.folder):
+            parts = make(plan, settings, signals, progress, stack)
+        model = unused.model = parts.model
+        _announce(plan, settings, parts, console)
         pages = [] if plan.goes_on else [TensorBoardPages(_hyperparameters(plan))]
-        stop = Stop(signals, settings.n_timesteps, checkpoint)
-        callbacks = [checkpoint, stop, evaluation, *pages, progress, *extra_callbacks]
-        begun = f" from step {model.num_timesteps:,} on" if plan.goes_on else ""
-        console.print(f"{env_id}: {settings.n_timesteps:,} steps{begun}, seed {plan.seed}, in {shown(plan.folder)}")
-        if plan.goes_on and checkpoint.inexact_because is not None:
-            console.print(f"not exactly as if it had not stopped: {checkpoint.inexact_because}", soft_wrap=True)
-        remarks = remarks_on_precision(settings.precision, model.device)
-        for remark in [*remarks, *remarks_on_blas(), *remarks_on_numba(model)]:
-            console.print(remark, soft_wrap=True)
+        stop = Stop(signals, settings.n_timesteps, parts.checkpoint)
+        callbacks = [parts.checkpoint, stop, parts.evaluation, *pages, progress, *parts.extra_callbacks]
         started = time.monotonic()
         with signals.caught():
             try:
                 with exits_are_errors():
-                    left = max(settings.n_timesteps - model.num_timesteps, 0) if plan.goes_on else settings.n_timesteps
-                    model.learn(left, callbacks, reset_num_timesteps=not plan.goes_on)
+                    left = settings.n_timesteps - (model.num_timesteps if plan.goes_on else 0)
+                    model.learn(max(left, 0), callbacks, reset_num_timesteps=not plan.goes_on)
                     if signals.received is None:
-                        checkpoint.save()
-                        evaluation.finish()
+                        parts.checkpoint.save()
+                        parts.evaluation.finish()
             except SignalReceivedError:
                 pass
             except NonFiniteUpdateError as error:
@@ -229,19 +133,11 @@ def _train(plan: Plan, console: Console) -> TrainResult:
             finally:
                 progress.bar.stop()
             stopped_by = signals.received
-            name = plan.folder / "final.zip"
-            saved = name if stopped_by is None else checkpoint_path(plan.folder, model.num_timesteps)
-            try:
-                save_checkpoint(model, saved, config=plan.config)
-            except OSError as error:
-                raise RunError(
-                    f"training ended at step {model.num_timesteps}, but {shown(saved)} cannot be written "
-                    f"({reason(error)}); {what_is_left(plan.folder)}"
-                ) from error
+            saved = _save(model, plan, is_final=stopped_by is None)
             seconds = time.monotonic() - started
         curve, film = _to_look_at(model, plan, progress) if stopped_by is None else (None, None)
         return TrainResult(
-            env_id=env_id,
+            env_id=plan.request.env,
             folder=plan.folder,
             checkpoint=saved,
             seed=plan.seed,
@@ -250,11 +146,35 @@ def _train(plan: Plan, console: Console) -> TrainResult:
             seconds=seconds,
             episodes=model._episode_num,
             last_return=float(safe_mean([episode["r"] for episode in model.ep_info_buffer or []])),
-            best_return=evaluation.best_mean_return,
+            best_return=parts.evaluation.best_mean_return,
             curve=curve,
             film=film,
             signal=None if stopped_by is None else int(stopped_by),
         )
+
+
+def _announce(plan: Plan, settings: Settings, parts: Parts, console: Console) -> None:
+    begun = f" from step {parts.model.num_timesteps:,} on" if plan.goes_on else ""
+    steps = f"{settings.n_timesteps:,} steps{begun}"
+    console.print(f"{plan.request.env}: {steps}, seed {plan.seed}, in {shown(plan.folder)}")
+    remarks = remarks_on_precision(settings.precision, parts.model.device)
+    if plan.goes_on and parts.checkpoint.inexact_because is not None:
+        remarks.append(f"not exactly as if it had not stopped: {parts.checkpoint.inexact_because}")
+    for remark in [*remarks, *remarks_on_blas(), *remarks_on_numba(parts.model)]:
+        console.print(remark, soft_wrap=True)
+
+
+def _save(model: "DDPG", plan: Plan, *, is_final: bool) -> Path:
+    """Save the model as the training left it."""
+    path = plan.folder / "final.zip" if is_final else checkpoint_path(plan.folder, model.num_timesteps)
+    try:
+        save_checkpoint(model, path, config=plan.config)
+    except OSError as error:
+        raise RunError(
+            f"training ended at step {model.num_timesteps}, but {shown(path)} cannot be written ({reason(error)}); "
+            f"{what_is_left(plan.folder)}"
+        ) from error
+    return path
 
 
 def _to_look_at(model: "DDPG", plan: Plan, progress: TrainingProgress) -> tuple[Path | None, Path | None]:
@@ -271,54 +191,6 @@ def _to_look_at(model: "DDPG", plan: Plan, progress: TrainingProgress) -> tuple[
     except Exception as error:  # any renderer, any disk
         progress.note(f"no {'curve' if curve is None else 'film of the best policy'}: {reason(error)}")
     return curve, film
-
-
-def _write_config(plan: Plan) -> None:
-    with replacing(plan.folder / "config.yml") as file:
-        file.write(plan.config.encode())
-
-
-def _go_on(model: "DDPG", checkpoint: ExactCheckpoint, folder: Path) -> None:
-    try:
-        restore(model, checkpoint)
-    except ResumeError as error:
-        raise UsageError(f"{shown(folder)} cannot go on: {shown_in(error, folder)}") from error
-
-
-def _begin_with(model: "DDPG", checkpoint: Checkpoint) -> None:
-    normalization = model.get_vec_normalize_env()
-    if checkpoint.lacks_normalization:
-        raise UsageError(
-            f"--from {shown(checkpoint.path)} was trained under VecNormalize and does not hold its statistics; begin "
-            "with a checkpoint of this package, which does"
-        )
-    if normalization is None and checkpoint.normalization is not None:
-        raise UsageError(f"--from {shown(checkpoint.path)} was trained with normalisation; add --set normalize=true")
-    if normalization is not None and checkpoint.normalization is None:
-        raise UsageError(
-            f"--from {shown(checkpoint.path)} was trained without normalisation; add --set normalize=false"
-        )
-    try:
-        model.set_parameters(dict(checkpoint.parameters))
-        if normalization is not None and checkpoint.normalization is not None:
-            restore_normalization(checkpoint.normalization, normalization)
-    except (ValueError, RuntimeError, KeyError) as error:
-        raise UsageError(f"--from {shown(checkpoint.path)} does not fit these settings: {reason(error)}") from error
-
-
-def _extra_callbacks(plan: Plan) -> list[BaseCallback]:
-    callbacks = []
-    for spec in plan.settings.callback:
-        kind = import_class(spec.name, "callback")
-        if not issubclass(kind, BaseCallback):
-            raise UsageError(f"callback {spec.name} is no callback; name a subclass of SB3's BaseCallback")
-        try:
-            callbacks.append(kind(**spec.kwargs))
-        except Exception as error:  # a callback may raise anything while it is made
-            raise UsageError(
-                f"callback {spec.name} cannot be made with {dict(spec.kwargs)}: {reason(error)}"
-            ) from error
-    return callbacks
 
 
 def _hyperparameters(plan: Plan) -> Mapping[str, Any]:

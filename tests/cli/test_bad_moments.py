@@ -73,7 +73,7 @@ def test_signals_do_what_they_always_do_while_the_model_is_built(
     def build(*_: Any, **__: Any) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("sb3_ddpg_custom.cli.training.run.build_model", build)
+    monkeypatch.setattr("sb3_ddpg_custom.cli.training.make.build_model", build)
     # Whoever runs the tests in the background may have told them to ignore it.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

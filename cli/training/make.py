@@ -1,0 +1,196 @@
+"""From a plan to what a training is made of: envs, model, evaluations, checkpoints."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+
+from sb3_ddpg_custom.checkpoint import Checkpoint, replacing
+from sb3_ddpg_custom.checkpoint.exact import ExactCheckpoint, PlainState, ResumeError, restore
+from sb3_ddpg_custom.checkpoint.normalization import restore as restore_normalization
+from sb3_ddpg_custom.cli.blame import reason
+from sb3_ddpg_custom.cli.config.classes import import_class
+from sb3_ddpg_custom.cli.config.settings import Settings
+from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
+from sb3_ddpg_custom.cli.environments.vectorised import evaluation_envs, normalizer, training_envs
+from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.paths import shown, shown_in
+from sb3_ddpg_custom.cli.progress import TrainingProgress
+from sb3_ddpg_custom.cli.run_folder import STATE
+from sb3_ddpg_custom.cli.signals import Signals
+from sb3_ddpg_custom.cli.training.callbacks import Evaluation
+from sb3_ddpg_custom.cli.training.divergence import RATES
+from sb3_ddpg_custom.cli.training.failures import (
+    closing,
+    drawing_failed,
+)
+from sb3_ddpg_custom.cli.training.model import build_model
+from sb3_ddpg_custom.cli.training.options import FilmedEpisodes, TrainRequest
+from sb3_ddpg_custom.cli.training.run_files import RunFiles
+from sb3_ddpg_custom.wrappers import RenderError
+
+if TYPE_CHECKING:
+    from sb3_ddpg_custom.ddpg import DDPG
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that is decided before a run begins.
+
+    :param request: what was asked for, and what was chosen where nothing was asked; ``env`` is an id
+    :param settings: the hyper-parameters
+    :param seed: the training's seed
+    :param eval_every: env steps between evaluations
+    :param video: which training episodes to record
+    :param folder: the run's folder, which exists
+    :param config: text of its ``config.yml``, which is written into it
+    :param start_from: checkpoint to begin with
+    :param goes_on: whether the folder has a state to go on from
+    :param rate_scale: the learning rates' factor, below 1 after a rollback
+    """
+
+    request: TrainRequest
+    settings: Settings
+    seed: int
+    eval_every: int
+    video: FilmedEpisodes
+    folder: Path
+    config: str
+    start_from: Checkpoint | None
+    goes_on: bool = False
+    rate_scale: float = 1.0
+
+
+class Parts(NamedTuple):
+    """What a training is made of.
+
+    :param model: with its envs and logger
+    :param evaluation: with envs of its own
+    :param checkpoint: of the whole state
+    :param extra_callbacks: the settings'
+    """
+
+    model: "DDPG"
+    evaluation: Evaluation
+    checkpoint: ExactCheckpoint
+    extra_callbacks: list[BaseCallback]
+
+
+def make(plan: Plan, settings: Settings, signals: Signals, progress: TrainingProgress, stack: ExitStack) -> Parts:
+    """Make envs, model and what goes on beside it.
+
+    :param plan: what was decided; where the run goes on, all is restored
+    :param settings: the plan's, with its learning rates
+    :param signals: that may come
+    :param progress: to tell
+    :param stack: closes what is made
+    :raises UsageError: if the parts do not fit together
+    """
+    request, env_id = plan.request, plan.request.env
+
+    def no_more_films(error: RenderError) -> None:
+        progress.note(f"no videos from here on: {drawing_failed(error)}")
+
+    if not plan.goes_on:
+        _write_config(plan)
+    envs = training_envs(
+        env_id,
+        settings,
+        plan.folder,
+        video=plan.video,
+        render=request.render,
+        on_render_error=no_more_films,
+        goes_on=plan.goes_on,
+    )
+    stack.push(closing(envs.close, progress.note))
+    evaluation_env = evaluation_envs(
+        env_id,
+        settings,
+        evaluation_seeds(0, request.eval_episodes),
+        n_envs=min(request.eval_episodes, 10),
+        most_steps=request.eval_max_steps,
+        normalize=normalizer(settings, training=False),
+    )
+    stack.push(closing(evaluation_env.close, progress.note))
+    model = build_model(settings, envs, seed=plan.seed, device=request.device)
+    model.stops_at_non_finite = True
+    if plan.start_from is not None:
+        _begin_with(model, plan.start_from)
+    extra_callbacks = _extra_callbacks(plan)
+    evaluation = Evaluation(
+        evaluation_env,
+        episodes=request.eval_episodes,
+        every_steps=plan.eval_every,
+        folder=plan.folder,
+        config=plan.config,
+        signals=signals,
+        progress=progress,
+    )
+    checkpoint = ExactCheckpoint(
+        plan.folder / STATE,
+        every_steps=request.checkpoint_every,
+        also={
+            "files": RunFiles(plan.folder),
+            "evaluation": evaluation,
+            **{f"callback {place}": PlainState(one) for place, one in enumerate(extra_callbacks)},
+        },
+        facts={"env": env_id, "rate_scale": plan.rate_scale},
+        may_differ=RATES if plan.goes_on else (),
+    )
+    if plan.goes_on:
+        _go_on(model, checkpoint, plan.folder)
+        _write_config(plan)
+    model.set_logger(configure(str(plan.folder), ["tensorboard"]))
+    stack.push(closing(model.logger.close, progress.note))
+    return Parts(model, evaluation, checkpoint, extra_callbacks)
+
+
+def _write_config(plan: Plan) -> None:
+    with replacing(plan.folder / "config.yml") as file:
+        file.write(plan.config.encode())
+
+
+def _go_on(model: "DDPG", checkpoint: ExactCheckpoint, folder: Path) -> None:
+    try:
+        restore(model, checkpoint)
+    except ResumeError as error:
+        raise UsageError(f"{shown(folder)} cannot go on: {shown_in(error, folder)}") from error
+
+
+def _begin_with(model: "DDPG", checkpoint: Checkpoint) -> None:
+    normalization = model.get_vec_normalize_env()
+    if checkpoint.lacks_normalization:
+        raise UsageError(
+            f"--from {shown(checkpoint.path)} was trained under VecNormalize and does not hold its statistics; begin "
+            "with a checkpoint of this package, which does"
+        )
+    if normalization is None and checkpoint.normalization is not None:
+        raise UsageError(f"--from {shown(checkpoint.path)} was trained with normalisation; add --set normalize=true")
+    if normalization is not None and checkpoint.normalization is None:
+        raise UsageError(
+            f"--from {shown(checkpoint.path)} was trained without normalisation; add --set normalize=false"
+        )
+    try:
+        model.set_parameters(dict(checkpoint.parameters))
+        if normalization is not None and checkpoint.normalization is not None:
+            restore_normalization(checkpoint.normalization, normalization)
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise UsageError(f"--from {shown(checkpoint.path)} does not fit these settings: {reason(error)}") from error
+
+
+def _extra_callbacks(plan: Plan) -> list[BaseCallback]:
+    callbacks = []
+    for spec in plan.settings.callback:
+        kind = import_class(spec.name, "callback")
+        if not issubclass(kind, BaseCallback):
+            raise UsageError(f"callback {spec.name} is no callback; name a subclass of SB3's BaseCallback")
+        try:
+            callbacks.append(kind(**spec.kwargs))
+        except Exception as error:  # a callback may raise anything while it is made
+            raise UsageError(
+                f"callback {spec.name} cannot be made with {dict(spec.kwargs)}: {reason(error)}"
+            ) from error
+    return callbacks
