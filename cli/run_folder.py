@@ -9,6 +9,8 @@ from sb3_ddpg_custom.cli.paths import shown
 
 #: what of a run folder holds the whole state
 STATE = "state"
+#: written into it when all is done, curve and film included; holds the steps
+DONE = "done"
 
 # Control characters, undecodable bytes, and what breaks lines.
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")

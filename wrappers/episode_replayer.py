@@ -15,11 +15,15 @@ from sb3_ddpg_custom.wrappers.box2d_world import renew_world
 
 # Larger attributes are pictures, maps, caches and histories; copying them at every reset would be felt.
 _MOST_NUMBERS = 10_000  # of an array
-_MOST_PARTS = 256  # of lists and dicts
+_MOST_PARTS = 1_000  # of lists and dicts
 _MOST_DEPTH = 4
 _KINDS = "biufcSU"  # of arrays: numbers and text
 # How this process made the env, and not where its episodes have led.
-_NOT_OF_THE_STATE = ("render_mode", "metadata")
+_NOT_OF_THE_STATE = (
+    *("render_mode", "metadata"),
+    *("episode_returns", "episode_lengths", "episode_times"),  # SB3's Monitor: of all episodes so far
+)
+_BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 _BLOCK_STEPS = 1024
 
 
@@ -114,6 +118,13 @@ class EpisodeReplayer(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
             records=dict(_records(self.env)),
         )
 
+    def is_built_like(self, episode: Episode) -> bool:
+        """Say whether this env is in the same wrappers as the one that an episode is of.
+
+        :param episode: which :meth:`episode_so_far` gave
+        """
+        return [_name(layer) for layer in _layers(self.env)] == [layer["kind"] for layer in episode["layers"]]
+
     def replay_episode(self, episode: Episode) -> bool:
         """Bring this environment to where another one was.
 
@@ -160,18 +171,25 @@ def _state_of(layer: Any) -> dict[str, Any]:
     """Copy the plain attributes of an env or wrapper, its own random generator, and those of its spaces."""
     if not isinstance(layer, gym.Wrapper):
         _seed_what_is_not(layer)
-    attributes = {}
-    statistics = {}
+    attributes, statistics, left_out = {}, {}, []
     for name, value in _vars(layer).items():
         if name in _NOT_OF_THE_STATE:
             continue
         kept = _plain(value, _MOST_DEPTH, [_MOST_PARTS])
         if kept is not _UNKNOWN:
             attributes[name] = kept
+        elif isinstance(value, list | dict | deque) and len(value) > _MOST_PARTS:
+            left_out.append(name)
         elif type(value).__name__ == "RunningMeanStd":
             statistics[name] = {key: copy.copy(part) for key, part in vars(value).items()}
     randoms = {name: copy.deepcopy(generator.bit_generator.state) for name, generator in _generators(layer)}
-    return {"kind": _name(layer), "attributes": attributes, "statistics": statistics, "randoms": randoms}
+    return {
+        "kind": _name(layer),
+        "attributes": attributes,
+        "statistics": statistics,
+        "randoms": randoms,
+        "left_out": left_out,
+    }
 
 
 def _seed_what_is_not(env: Any) -> None:
@@ -196,12 +214,16 @@ def _restore(layer: Any, state: Mapping[str, Any]) -> None:
     if state["kind"] != _name(layer):
         return
     for name, value in state["attributes"].items():
-        _vars(layer)[name] = copy.deepcopy(value)
+        kept = _plain(value, _MOST_DEPTH, [_MOST_PARTS])  # whoever wrote it
+        if kept is not _UNKNOWN and name in _vars(layer) and not callable(_vars(layer)[name]):
+            _vars(layer)[name] = kept
     for name, parts in state["statistics"].items():
         _vars(_vars(layer).get(name)).update(parts)
     for name, random_state in state["randoms"].items():
         owner = _vars(layer).get(name) if name else layer
         kind = random_state["bit_generator"]
+        if kind not in _BIT_GENERATORS:
+            raise ValueError(f"{str(kind)[:40]!r} is no random generator of NumPy's")
         generator = _vars(owner).get("_np_random")
         if not isinstance(generator, np.random.Generator) or type(generator.bit_generator).__name__ != kind:
             generator = np.random.Generator(getattr(np.random, kind)())
@@ -224,7 +246,9 @@ def _plain(value: Any, depth: int, left: list[int]) -> Any:
         return _UNKNOWN
     if isinstance(value, np.generic | np.ndarray):
         return value.copy() if value.dtype.kind in _KINDS and value.size <= _MOST_NUMBERS else _UNKNOWN
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, str):
+        return _UNKNOWN if "/" in value or "\\" in value else value  # a path is of this process
+    if value is None or isinstance(value, bool | int | float):
         return value
     if depth == 0 or not isinstance(value, list | tuple | dict | deque) or len(value) > left[0]:
         return _UNKNOWN

@@ -25,7 +25,7 @@ class OwnedFile(io.FileIO):
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, "r+b", opener=lambda name, flags: os.open(name, flags | os.O_CREAT, 0o666))
+        super().__init__(path, "r+b", opener=_open_for_us)
         self._owner = os.getpid()
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]  # any buffer
@@ -39,6 +39,11 @@ class OwnedFile(io.FileIO):
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Move the position in the owning process; elsewhere leave it."""
         return super().seek(offset, whence) if self._owner == os.getpid() else self.tell()
+
+
+def _open_for_us(name: str, flags: int) -> int:
+    # Where a link leads may be anybody's file.
+    return os.open(name, flags | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def open_owned(path: Path) -> OwnedFile | None:

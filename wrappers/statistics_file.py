@@ -228,6 +228,8 @@ def read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
     :return: the arrays by name, and the zip's comment
     :raises ValueError: if it is no npz, holds objects, or would unpack to much more than its own size
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ValueError("it is no regular file")
     content = path.read_bytes()
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -245,6 +247,8 @@ def read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
 
 
 def _read_journal(path: Path) -> list[bytes]:
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no regular file")
     try:
         return path.read_bytes().splitlines()
     except FileNotFoundError:

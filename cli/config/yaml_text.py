@@ -55,6 +55,8 @@ def read_text(path: Path) -> str:
     :param path: the file
     :return: its text
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UsageError(f"`{shown(path)}` is no regular file; name a YAML file")
     try:
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)

@@ -72,6 +72,7 @@ def evaluation_envs(
     film_name: str = "episode",
     render: bool = False,
     normalize: "Callable[[VecEnv], VecEnv] | None" = None,
+    replayable: bool = False,
 ) -> "VecEnv":
     """Make envs that play one episode per seed, seeds dealt out in turn.
 
@@ -84,6 +85,7 @@ def evaluation_envs(
     :param film_name: how their names begin
     :param render: show the env in a window
     :param normalize: puts the training's normalisation around the envs
+    :param replayable: what their wrappers keep can be brought back
     """
 
     def make(rank: int) -> gym.Env[Any, Any]:
@@ -93,6 +95,7 @@ def evaluation_envs(
             if video is not None:
                 env = VideoMonitor(env, video, name=film_name, schedule=lambda n: n < len(episode_seeds))
             env = monitored(env, settings, most_steps=most_steps)
+            env = EpisodeReplayer(env) if replayable else env
         made.callback(env.close)
         return env
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch as th
 
 from sb3_ddpg_custom.checkpoint import Checkpoint, CheckpointError, read_checkpoint, read_normalization
+from sb3_ddpg_custom.checkpoint.plain_tree import read_tree
 from sb3_ddpg_custom.checkpoint.store import CheckpointStore
 from sb3_ddpg_custom.cli.config.resolve import RUN_KEY
 from sb3_ddpg_custom.cli.config.yaml_text import parse_yaml, read_text
@@ -44,7 +45,10 @@ def inspect(path: Path) -> Inspection:
     if not path.exists():
         raise UsageError(f"{shown(path)} does not exist; name a run folder or a file of one")
     if path.is_dir():
-        return _found("run folder", path, _run_folder(path))
+        run = path.parent if path.name == STATE and (path.parent / "config.yml").is_file() else path
+        return _found("run folder", run, _run_folder(run))
+    if not path.is_file():
+        raise UsageError(f"{shown(path)} is no regular file; name a run folder or a file of one")
     errors = []
     for kind, look in _KINDS.items():
         try:
@@ -139,6 +143,7 @@ def _run_folder(path: Path) -> dict[str, Any]:
         "goes on": resumable,
         "damaged": "; ".join(shown_in(problem, path) for problem in problems) or None,
         "replay buffer": None if manifest is None else _fill(manifest.facts.get("transitions")),
+        "left out": None if manifest is None else ", ".join(manifest.facts.get("left_out") or ()) or None,
         "episodes": _episodes(path / "rewards.npz"),
         "checkpoints": len(list((path / "checkpoints").glob("step_*.zip"))) or None,
         "settings": settings,
@@ -190,6 +195,19 @@ def _statistics(path: Path) -> dict[str, Any]:
     }
 
 
+def _part(path: Path) -> dict[str, Any]:
+    tree = read_tree(path.read_bytes())
+    if not isinstance(tree, dict):
+        raise ValueError("it is no part of a training state")
+    return {str(name): _outline(value) for name, value in tree.items()}
+
+
+def _outline(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(map(str, value))[:200]
+    return f"{value.dtype} {value.shape}" if hasattr(value, "dtype") else str(value)[:200]
+
+
 def _arrays(path: Path) -> dict[str, Any]:
     if path.suffix != ".npz":
         raise ValueError("it is no npz")
@@ -214,6 +232,7 @@ _KINDS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "replay buffer": _buffer,
     "episode statistics": _statistics,
     "manifest of a training state": _manifest,
+    "part of a training state": _part,
     "arrays": _arrays,
     "statistics of VecNormalize": _normalization,
 }

@@ -118,18 +118,24 @@ class Evaluation(BaseCallback):
         return True
 
     def state(self) -> dict[str, Any]:
-        """Copy what was evaluated so far, and what comes next."""
-        return {"best": self.best_mean_return, "next": self._next, "rows": self._rows}
+        """Copy what was evaluated so far, what comes next, and what the envs' wrappers keep from their episodes."""
+        episodes = self.env.unwrapped.env_method("episode_so_far") if self._rows["timesteps"] else None
+        return {"best": self.best_mean_return, "next": self._next, "rows": self._rows, "episodes": episodes}
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any]) -> str | None:
         """Go on from there.
 
         :param state: which :meth:`state` gave
+        :return: why that was not possible exactly, None if it was
         """
         self.best_mean_return, self._next = state["best"], state["next"]
         self._rows = {name: list(rows) for name, rows in state["rows"].items()}
         if self._rows["timesteps"]:
             self._write()
+        for index, episode in enumerate(state["episodes"] or ()):
+            if not self.env.unwrapped.env_method("replay_episode", episode, indices=[index])[0]:
+                return f"env {index} of the evaluations is not deterministic"
+        return None
 
     def finish(self) -> None:
         """Evaluate the final policy, unless that was just done."""
@@ -179,16 +185,22 @@ class TensorBoardPages(BaseCallback):
     """Write the hyper-parameters (HParams tab) and the layout of the Custom Scalars tab.
 
     :param hyperparameters: plain values by name
+    :param are_there: an earlier process has written the pages
     """
 
-    def __init__(self, hyperparameters: Mapping[str, Any]) -> None:
+    def __init__(self, hyperparameters: Mapping[str, Any], *, are_there: bool) -> None:
         super().__init__()
+        self.are_there = are_there
+        self._began_at = 0
         self.hyperparameters = {
             name: value if isinstance(value, bool | int | float | str) else str(value)
             for name, value in hyperparameters.items()
         }
 
     def _on_training_start(self) -> None:
+        self._began_at = self.num_timesteps
+        if self.are_there:
+            return
         values = HParam(self.hyperparameters, dict.fromkeys(_METRICS, 0.0))
         for output in self.logger.output_formats:
             if isinstance(output, TensorBoardOutputFormat):
@@ -202,4 +214,5 @@ class TensorBoardPages(BaseCallback):
     def _on_training_end(self) -> None:
         # SB3 logs every fourth episode; this is for the episodes since, in a short training for all of them.
         model: Any = self.model
-        model.dump_logs()
+        if self.num_timesteps > self._began_at:
+            model.dump_logs()

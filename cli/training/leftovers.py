@@ -17,11 +17,20 @@ def remove_leftovers(runs: Path) -> None:
     """
     with suppress(OSError):
         for run in runs.iterdir():
-            if run.is_dir():
-                remove_partials(run)
-                remove_partials(run / "checkpoints")
-                remove_partials(run / STATE)
-                remove_abandoned_run_lock(run)
-                remove_abandoned_lock(run / "rewards.npz")
-                if (run / "videos").is_dir():
-                    remove_abandoned(run / "videos")
+            remove_leftovers_of(run)
+
+
+def remove_leftovers_of(run: Path) -> None:
+    """Delete the half-written files in one run folder.
+
+    :param run: the folder
+    """
+    with suppress(OSError):
+        if run.is_dir():
+            remove_partials(run)
+            remove_partials(run / "checkpoints")
+            remove_partials(run / STATE)
+            remove_abandoned_run_lock(run)
+            remove_abandoned_lock(run / "rewards.npz")
+            if (run / "videos").is_dir():
+                remove_abandoned(run / "videos")

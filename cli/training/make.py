@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat, configure
 
 from sb3_ddpg_custom.checkpoint import Checkpoint, replacing
 from sb3_ddpg_custom.checkpoint.exact import ExactCheckpoint, PlainState, ResumeError, restore
@@ -113,6 +113,7 @@ def make(plan: Plan, settings: Settings, signals: Signals, progress: TrainingPro
         n_envs=min(request.eval_episodes, 10),
         most_steps=request.eval_max_steps,
         normalize=normalizer(settings, training=False),
+        replayable=True,
     )
     stack.push(closing(evaluation_env.close, progress.note))
     model = build_model(settings, envs, seed=plan.seed, device=request.device)
@@ -133,7 +134,7 @@ def make(plan: Plan, settings: Settings, signals: Signals, progress: TrainingPro
         plan.folder / STATE,
         every_steps=request.checkpoint_every,
         also={
-            "files": RunFiles(plan.folder),
+            "files": RunFiles(plan.folder, lambda: _flush(model.logger)),
             "evaluation": evaluation,
             **{f"callback {place}": PlainState(one) for place, one in enumerate(extra_callbacks)},
         },
@@ -142,10 +143,18 @@ def make(plan: Plan, settings: Settings, signals: Signals, progress: TrainingPro
     )
     if plan.goes_on:
         _go_on(model, checkpoint, plan.folder)
+        checkpoint.restate(rate_scale=plan.rate_scale)
         _write_config(plan)
     model.set_logger(configure(str(plan.folder), ["tensorboard"]))
     stack.push(closing(model.logger.close, progress.note))
     return Parts(model, evaluation, checkpoint, extra_callbacks)
+
+
+def _flush(logger: Logger) -> None:
+    """Write TensorBoard's points that wait in memory."""
+    for output in logger.output_formats:
+        if isinstance(output, TensorBoardOutputFormat):
+            output.writer.flush()
 
 
 def _write_config(plan: Plan) -> None:

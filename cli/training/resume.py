@@ -15,13 +15,14 @@ from sb3_ddpg_custom.cli.config.trust import check_trusted_to_train
 from sb3_ddpg_custom.cli.config.yaml_text import parse_yaml, read_text
 from sb3_ddpg_custom.cli.environments.registry import import_modules
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.paths import shown, tied_to_start
-from sb3_ddpg_custom.cli.run_folder import STATE
-from sb3_ddpg_custom.cli.training.leftovers import remove_leftovers
+from sb3_ddpg_custom.cli.paths import shown, shown_in, tied_to_start
+from sb3_ddpg_custom.cli.run_folder import DONE, STATE
+from sb3_ddpg_custom.cli.training.leftovers import remove_leftovers_of
 from sb3_ddpg_custom.cli.training.make import Plan
 from sb3_ddpg_custom.cli.training.model import check_device
 from sb3_ddpg_custom.cli.training.options import ResumeRequest, TrainRequest
 from sb3_ddpg_custom.cli.training.run import TrainResult, run
+from sb3_ddpg_custom.cli.training.run_files import link_in
 from sb3_ddpg_custom.wrappers import prepare_headless_rendering
 
 # What config.yml's run part says that is an option of ddpg train, too; paths and imports are the user's to give.
@@ -55,16 +56,18 @@ def resume(request: ResumeRequest, console: Console) -> TrainResult:
     import_modules(request.imports)
     env_id, settings, facts = _read_config(folder / "config.yml")
     check_trusted_to_train(env_id, settings, request.imports, shown(folder / "config.yml"))
-    store = CheckpointStore(folder / STATE)
-    done = store.steps()
-    if not done:
-        raise UsageError(
-            f"{shown(folder)} holds no state to go on from; ddpg train --from begins anew with its networks"
-        )
+    link = link_in(folder)
+    if link is not None:
+        raise UsageError(f"{shown(link)} is a link, and a run goes on with files of its own only; put the file there")
+    manifest, problems = CheckpointStore(folder / STATE).newest()
+    if manifest is None:
+        reason = f"no checkpoint is whole: {shown_in(problems[0], folder)}" if problems else "there is no state in it"
+        raise UsageError(f"{shown(folder)} cannot go on, for {reason}; ddpg train --from begins with its networks")
+    done = manifest.step
     steps = settings.n_timesteps if request.steps is None else request.steps
-    if request.steps is not None and steps <= done[0]:
-        raise UsageError(f"--steps {steps:,} is not above the {done[0]:,} steps that {shown(folder)} has made")
-    if done[0] >= steps and (folder / "final.zip").exists():
+    if request.steps is not None and steps <= done:
+        raise UsageError(f"--steps {steps:,} is not above the {done:,} steps that {shown(folder)} has made")
+    if done >= steps and _is_done(folder, steps):
         raise UsageError(f"{shown(folder)} has made all of its {steps:,} steps; add --steps to go on further")
     settings = settings.model_copy(update={"n_timesteps": steps})
     asked = _asked(facts, env_id, folder)
@@ -73,7 +76,7 @@ def resume(request: ResumeRequest, console: Console) -> TrainResult:
     if request.threads is not None:
         asked = replace(asked, threads=request.threads)
     check_device(asked.device)
-    remove_leftovers(folder.parent)
+    remove_leftovers_of(folder)
     facts = {**facts, "device": asked.device, "threads": asked.threads}
     source = str(facts.get("settings_from", "config.yml"))
     resolved = Resolved(alias=None, env_id=env_id, settings=settings, source=source)
@@ -87,9 +90,17 @@ def resume(request: ResumeRequest, console: Console) -> TrainResult:
         config=to_yaml(resolved, run=facts),
         start_from=None,
         goes_on=True,
-        rate_scale=_scale(store.facts(done[0])),
+        rate_scale=_scale(manifest.facts),
     )
     return run(plan, console)
+
+
+def _is_done(folder: Path, steps: int) -> bool:
+    """Say whether all of a run is there, curve and film included, which come behind its last step."""
+    try:
+        return (folder / STATE / DONE).read_text("utf-8").strip() == str(steps)
+    except (OSError, ValueError):
+        return False
 
 
 def _scale(facts: Mapping[str, Any]) -> float:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from stable_baselines3.common.utils import safe_mean
 
-from sb3_ddpg_custom.checkpoint import save_checkpoint
+from sb3_ddpg_custom.checkpoint import replacing, save_checkpoint
 from sb3_ddpg_custom.checkpoint.store import CheckpointStore
 from sb3_ddpg_custom.cli.blame import exits_are_errors, reason
 from sb3_ddpg_custom.cli.config.settings import Settings
 from sb3_ddpg_custom.cli.errors import RunError
 from sb3_ddpg_custom.cli.paths import shown
 from sb3_ddpg_custom.cli.progress import TrainingProgress
-from sb3_ddpg_custom.cli.run_folder import STATE
+from sb3_ddpg_custom.cli.run_folder import DONE, STATE
 from sb3_ddpg_custom.cli.signals import SignalReceivedError, Signals
 from sb3_ddpg_custom.cli.training.blas import remarks_on_blas
 from sb3_ddpg_custom.cli.training.callbacks import Stop, TensorBoardPages, checkpoint_path
@@ -93,7 +93,7 @@ def run(plan: Plan, console: Console) -> TrainResult:
             if left == 0 or not CheckpointStore(plan.folder / STATE).steps():
                 raise
             left -= 1
-            plan = replace(plan, goes_on=True, rate_scale=plan.rate_scale / 2)
+            plan = replace(plan, goes_on=True, start_from=None, rate_scale=plan.rate_scale / 2)
             console.print(
                 f"{error}; back to the last checkpoint, with {plan.rate_scale:g} of the learning rates", soft_wrap=True
             )
@@ -112,9 +112,9 @@ def _train(plan: Plan, console: Console) -> TrainResult:
             parts = make(plan, settings, signals, progress, stack)
         model = unused.model = parts.model
         _announce(plan, settings, parts, console)
-        pages = [] if plan.goes_on else [TensorBoardPages(_hyperparameters(plan))]
+        pages = TensorBoardPages(_hyperparameters(plan), are_there=plan.goes_on)
         stop = Stop(signals, settings.n_timesteps, parts.checkpoint)
-        callbacks = [parts.checkpoint, stop, parts.evaluation, *pages, progress, *parts.extra_callbacks]
+        callbacks = [parts.checkpoint, stop, parts.evaluation, pages, progress, *parts.extra_callbacks]
         started = time.monotonic()
         with signals.caught():
             try:
@@ -136,6 +136,9 @@ def _train(plan: Plan, console: Console) -> TrainResult:
             saved = _save(model, plan, is_final=stopped_by is None)
             seconds = time.monotonic() - started
         curve, film = _to_look_at(model, plan, progress) if stopped_by is None else (None, None)
+        if stopped_by is None:
+            with replacing(plan.folder / STATE / DONE) as file:
+                file.write(str(model.num_timesteps).encode())
         return TrainResult(
             env_id=plan.request.env,
             folder=plan.folder,

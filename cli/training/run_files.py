@@ -1,6 +1,6 @@
 """The files of a run that grow while it trains: how long they were at a checkpoint, and cut to that again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,16 @@ class RunFiles:
     """Has the state of a run's files travel with its checkpoints.
 
     :param folder: the run's
+    :param flush: writes what is still on its way to the files
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, flush: Callable[[], None]) -> None:
         self.folder = folder
+        self._flush = flush
 
     def state(self) -> dict[str, Any]:
         """Note sizes and names."""
+        self._flush()
         return {
             "sizes": {path.name: path.stat().st_size for path in self._growing()},
             "made": sorted(str(path.relative_to(self.folder)) for path in self._made()),
@@ -49,11 +52,15 @@ class RunFiles:
 
     def _growing(self) -> Iterator[Path]:
         for pattern in _GROWING:
-            yield from sorted(self.folder.glob(pattern))
+            yield from filter(self._is_own, sorted(self.folder.glob(pattern)))
 
     def _made(self) -> Iterator[Path]:
         for pattern in _MADE:
-            yield from sorted(self.folder.glob(pattern))
+            yield from filter(self._is_own, sorted(self.folder.glob(pattern)))
+
+    def _is_own(self, path: Path) -> bool:
+        """Say whether a file lies in the run folder itself, and is not only linked to."""
+        return path.is_file() and path.resolve() == self.folder.resolve() / path.relative_to(self.folder)
 
 
 def remove_abandoned_run_lock(folder: Path) -> None:
@@ -63,6 +70,15 @@ def remove_abandoned_run_lock(folder: Path) -> None:
     """
     if (folder / _LOCK).exists() and (lock := open_owned(folder / _LOCK)) is not None:
         remove_owned(lock, folder / _LOCK)
+
+
+def link_in(folder: Path) -> Path | None:
+    """Find a link in a run folder: who goes on with the run would write to where it leads.
+
+    :param folder: the run's
+    """
+    inner = [path for part in folder.iterdir() if part.is_dir() and not part.is_symlink() for path in part.iterdir()]
+    return next((path for path in (*folder.iterdir(), *inner) if path.is_symlink()), None)
 
 
 @contextmanager

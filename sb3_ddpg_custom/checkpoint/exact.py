@@ -28,6 +28,7 @@ from sb3_ddpg_custom.replay.segments import (
     Segment,
     SegmentedBuffer,
     check_ring,
+    check_rows,
     is_still_needed,
     restore_ring,
     ring_state,
@@ -57,8 +58,11 @@ class HasState(Protocol):
         """Copy it as plain data."""
         ...
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Put it back."""
+    def restore(self, state: dict[str, Any]) -> str | None:
+        """Put it back.
+
+        :return: why that was not possible exactly, None if it was
+        """
         ...
 
 
@@ -114,8 +118,8 @@ class ExactCheckpoint(BaseCallback):
         may_differ: Collection[str] = (),
     ) -> None:
         super().__init__()
-        if every_steps is not None and every_steps < 1:
-            raise ValueError(f"every_steps must be at least 1, got {every_steps}")
+        if every_steps is not None and (type(every_steps) is not int or every_steps < 1):
+            raise ValueError(f"every_steps must be a whole number of at least 1, got {every_steps!r}")
         self.store = CheckpointStore(Path(folder))
         self.every_steps = every_steps
         self.also = dict(also or {})
@@ -127,6 +131,8 @@ class ExactCheckpoint(BaseCallback):
         self._rows: SegmentedBuffer | None = None
         self._segments: dict[str, Segment] = {}
         self._last: Manifest | None = None
+        #: what the next ``learn`` has to put back when it has begun
+        self.pending: Mapping[str, Any] | None = None
 
     def learn(
         self,
@@ -162,6 +168,10 @@ class ExactCheckpoint(BaseCallback):
             self._rows = None if why_not_kept(algorithm.replay_buffer) else SegmentedBuffer(algorithm.replay_buffer)
             if self.inexact_because is not None:
                 _log.warning("checkpoints will not be exact: %s", self.inexact_because)
+        if self.pending is not None:
+            # What learn begins anew by itself.
+            put_back_in_learn(algorithm, self.pending)
+            self.pending = None
         self._plan_next(0.0)
 
     def _on_rollout_start(self) -> None:
@@ -207,6 +217,7 @@ class ExactCheckpoint(BaseCallback):
             "inexact_because": self.inexact_because,
             "algorithm": type(model).__name__,
             "total_steps": model._total_timesteps,
+            "left_out": _left_out(state["episodes"]),
             "transitions": _transitions(model.replay_buffer),
             "segments": {name: [one.first, one.rows, one.until] for name, one in self._segments.items()},
             "versions": versions(),
@@ -220,6 +231,15 @@ class ExactCheckpoint(BaseCallback):
             raise
         self._plan_next(time.monotonic() - began)
         return self._last
+
+    def restate(self, **facts: Any) -> None:
+        """Change what the newest checkpoint says of itself, and what the next ones will say.
+
+        :param facts: plain data for the manifest
+        """
+        self.facts |= facts
+        if self._last is not None:
+            self._last = self.store.commit(self._last.step, {}, self._last.files, {**self._last.facts, **facts})
 
     def _new_segment(self, rows_added: int) -> dict[str, Any]:
         assert self._rows is not None  # noqa: S101 (asked before)
@@ -250,26 +270,27 @@ class ExactCheckpoint(BaseCallback):
             self._rows.went_on(rows_added)
 
 
-def restore(model: OffPolicyAlgorithm, checkpoint: ExactCheckpoint | str | os.PathLike[str]) -> Manifest | None:
+def restore(model: OffPolicyAlgorithm, checkpoint: ExactCheckpoint) -> Manifest | None:
     """Bring a freshly built model to where the newest whole checkpoint of a folder was.
 
-    Go on with ``model.learn(total - model.num_timesteps, reset_num_timesteps=False)``, or leave both to
-    :meth:`ExactCheckpoint.learn`. Where an env's replayed episode does not come out the same, a warning names it, all
-    episodes begin anew, and checkpoints from then on say ``exact: false``.
+    Go on with ``model.learn(total - model.num_timesteps, callback=checkpoint, reset_num_timesteps=False)``, where the
+    callback puts back what ``learn`` begins anew, or leave both to :meth:`ExactCheckpoint.learn`. Where an env's
+    replayed episode does not come out the same, a warning names it, all episodes begin anew, and checkpoints from then
+    on say ``exact: false``.
 
     :param model: with its envs, built as when the training began
-    :param checkpoint: the folder, or the callback that goes on with it
+    :param checkpoint: the callback that goes on with the folder
     :return: what was restored; None where the folder has no checkpoint
     :raises ResumeError: if the checkpoint is of another model or env, or none of the folder's is whole
     """
-    callback = checkpoint if isinstance(checkpoint, ExactCheckpoint) else ExactCheckpoint(checkpoint)
+    callback = checkpoint
     manifest, problems = callback.store.newest()
-    for problem in problems:
-        _log.warning("%s; an older checkpoint is used", problem)
     if manifest is None:
         if problems:
             raise ResumeError(f"no checkpoint in {callback.store.folder} is whole: {problems[0]}")
         return None
+    for problem in problems:
+        _log.warning("%s; an older checkpoint is used", problem)
     try:
         state = read_tree(callback.store.read(manifest, f"state-{manifest.step}.zip"))
         built = built_as(model)
@@ -277,24 +298,28 @@ def restore(model: OffPolicyAlgorithm, checkpoint: ExactCheckpoint | str | os.Pa
         state["begun_with"] |= own
         state["model"]["settings"] |= own
         _check_settings(built, state["begun_with"])
+        if state["model"]["counters"]["num_timesteps"] != manifest.step:
+            raise ValueError(f"its state is not of step {manifest.step}")
         buffer: Any = model.replay_buffer
         if why_not_kept(buffer) is None and "ring" in state:
             check_ring(buffer, state["ring"])
-            for name, segment in _segments(manifest).items():
+            segments = _segments(manifest)
+            for name, segment in segments.items():
                 write_rows(buffer, segment, read_tree(callback.store.read(manifest, name)))
             restore_ring(buffer, state["ring"])
+            check_rows(buffer, list(segments.values()))
         put_back(model, state["model"])
+        callback.went_on(manifest, state, buffer, manifest.step // model.n_envs)
+        reasons = [one.restore(state["also"][name]) for name, one in callback.also.items()]
+        reasons.append(_replay(model, state["episodes"]))
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, StoreError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ResumeError(f"the checkpoint of step {manifest.step} does not fit this model: {reason}") from error
-    callback.went_on(manifest, state, buffer, manifest.step // model.n_envs)
-    for name, one in callback.also.items():
-        one.restore(state["also"][name])
-    why_not = _replay(model, state["episodes"])
+        missing = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:300]
+        raise ResumeError(f"the checkpoint of step {manifest.step} does not fit this model: {missing}") from error
+    why_not = next((reason for reason in reasons if reason is not None), None)
     if why_not is not None:
         callback.inexact_because = why_not
-        _log.warning("the training does not go on exactly: %s; the episodes begin anew", why_not)
-    _finish_in_learn(model, state["model"])
+        _log.warning("the training does not go on exactly: %s", why_not)
+    callback.pending = state["model"]
     return manifest
 
 
@@ -338,8 +363,14 @@ def _replay(model: Any, episodes: list[Any] | None) -> str | None:
     else:
         base = env.unwrapped
         for index, episode in enumerate(episodes):
+            if not base.env_method("is_built_like", episode, indices=[index])[0]:
+                why_not = f"env {index} is in other wrappers than it was; all episodes begin anew"
+                break
             if not base.env_method("replay_episode", episode, indices=[index])[0]:
-                why_not = f"env {index} is not deterministic: its episode came out otherwise when it was played again"
+                why_not = (
+                    f"env {index} is not deterministic: its episode came out otherwise when it was played again; all "
+                )
+                "episodes begin anew"
                 break
     if why_not is not None:
         model._last_obs = env.reset()
@@ -349,23 +380,16 @@ def _replay(model: Any, episodes: list[Any] | None) -> str | None:
     return why_not
 
 
-def _finish_in_learn(model: Any, state: Mapping[str, Any]) -> None:
-    """Let the next ``learn`` put back what it begins anew itself, once."""
-    setup = type(model)._setup_learn
-
-    def setup_once(*args: Any, **kwargs: Any) -> Any:
-        del model._setup_learn
-        prepared = setup(model, *args, **kwargs)
-        put_back_in_learn(model, state)
-        return prepared
-
-    model._setup_learn = setup_once
-
-
 def _check_settings(here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
     for name in [*there, *here]:
         if here.get(name) != there.get(name):
             raise ResumeError(f"{name} is {here.get(name)} here and was {there.get(name)}; build the model as it was")
+
+
+def _left_out(episodes: Any) -> list[str]:
+    """Name what of envs and wrappers was too long to keep."""
+    layers = [layer for episode in episodes or () for layer in episode["layers"]]
+    return sorted({f"{layer['kind']}.{name}" for layer in layers for name in layer["left_out"]})
 
 
 def _transitions(buffer: Any) -> list[int] | None:
@@ -374,6 +398,8 @@ def _transitions(buffer: Any) -> list[int] | None:
 
 
 def _is_plain(value: Any) -> bool:
+    if isinstance(value, str):
+        return "/" not in value and "\\" not in value  # a path is of this process
     if isinstance(value, list):
         return all(map(_is_plain, value))
     if isinstance(value, np.ndarray | np.generic):

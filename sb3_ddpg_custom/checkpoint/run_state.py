@@ -20,9 +20,10 @@ _COUNTERS = {
     *("num_timesteps", "_total_timesteps", "_num_timesteps_at_start", "_n_updates", "_episode_num"),
     "_current_progress_remaining",
 }
+_BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 _BUFFERED = ("ep_info_buffer", "ep_success_buffer", "_last_obs", "_last_original_obs", "_last_episode_starts")
 # How a process runs, and not what it computes.
-_OF_THE_PROCESS = {"verbose", "tensorboard_log", "start_time", "seed", "stops_at_non_finite"}
+_OF_THE_PROCESS = {"verbose", "tensorboard_log", "start_time", "stops_at_non_finite"}
 # What vectorised wrappers of SB3's keep from step to step.
 _KEPT_BY: dict[type[VecEnvWrapper], tuple[str, ...]] = {
     VecNormalize: ("returns", "old_obs", "old_reward"),
@@ -94,9 +95,20 @@ def put_back(model: OffPolicyAlgorithm, state: Mapping[str, Any]) -> None:
     model.set_parameters(state["parameters"], exact_match=True, device=model.device)
     for name, tensor in state["variables"].items():
         recursive_getattr(model, name).data = tensor.to(model.device)
-    for name, value in {**state["settings"], **state["counters"], **state["buffered"]}.items():
-        if name != "train_freq":
-            setattr(model, name, value)
+    for name in settings_of(model).keys() & state["settings"].keys() - {"train_freq"}:
+        setattr(model, name, state["settings"][name])
+    for name in _COUNTERS:
+        value = state["counters"][name]
+        if type(value) not in (int, float) or value < 0:
+            raise ValueError(f"{name} is {str(value)[:40]!r}")
+        setattr(model, name, value)
+    for name in _BUFFERED:
+        setattr(model, name, state["buffered"][name])
+    for kept in state["spaces"].values():
+        if kept is not None and kept["bit_generator"] not in _BIT_GENERATORS:
+            raise ValueError(f"{str(kept['bit_generator'])[:40]!r} is no random generator of NumPy's")
+    if model._last_obs is None or not {"python", "numpy", "torch", "cuda"} <= state["random"].keys():
+        raise ValueError("it lacks the last observations or the random generators")
     for wrapper, kept in zip(wrappers_of(model.get_env()), state["wrappers"], strict=True):
         _restore_wrapper(wrapper, kept)
 

@@ -85,16 +85,6 @@ class CheckpointStore:
         self._remove_what_is_old(step)
         return Manifest(step, entries, facts)
 
-    def facts(self, step: int) -> Mapping[str, Any]:
-        """Read what a manifest says, without a look at its files; nothing where it cannot be read.
-
-        :param step: one of :meth:`steps`
-        """
-        try:
-            return _parsed(self._path(step)).facts
-        except StoreError:
-            return {}
-
     def newest(self) -> tuple[Manifest | None, list[str]]:
         """Find the newest checkpoint that is whole.
 
@@ -180,9 +170,13 @@ def _entry(file: BinaryIO) -> dict[str, Any]:
 
 def _parsed(path: Path) -> Manifest:
     try:
-        if path.stat().st_size > _MOST_MANIFEST_BYTES:
+        if not path.is_file():  # a pipe would be waited for
+            raise StoreError(f"{path} is no file")
+        with path.open("rb") as file:
+            text = file.read(_MOST_MANIFEST_BYTES + 1)
+        if len(text) > _MOST_MANIFEST_BYTES:
             raise StoreError(f"{path} is larger than any manifest")
-        content: Any = json.loads(path.read_bytes())
+        content: Any = json.loads(text)
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

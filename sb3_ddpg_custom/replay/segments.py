@@ -129,6 +129,18 @@ def write_rows(buffer: SB3ReplayBuffer, segment: Segment, rows: dict[str, NDArra
         array[indices] = found
 
 
+def check_rows(buffer: SB3ReplayBuffer, segments: list[Segment]) -> None:
+    """Check that segments have every row that a buffer is said to hold.
+
+    :raises ValueError: if one is missing
+    """
+    held = np.zeros(buffer.buffer_size, dtype=np.bool_)
+    for segment in segments:
+        held[_indices(segment, buffer.buffer_size)] = True
+    if not held[: buffer.size()].all():
+        raise ValueError("rows of the replay buffer are missing")
+
+
 def ring_state(buffer: SB3ReplayBuffer) -> dict[str, Any]:
     """Copy what a buffer keeps beside its rows, and what its content must fit.
 

@@ -294,7 +294,7 @@ def test_an_env_that_is_not_deterministic_is_named_and_goes_on(tmp_path: Path, c
 def test_another_model_is_refused(settings: dict[str, Any], named: str, tmp_path: Path) -> None:
     ExactCheckpoint(tmp_path).learn(make_model(single()), 60)
     with pytest.raises(ResumeError, match=named):
-        restore(make_model(single(), **settings), tmp_path)
+        restore(make_model(single(), **settings), ExactCheckpoint(tmp_path))
 
 
 def test_what_a_callback_has_annealed_stays_so(tmp_path: Path) -> None:
@@ -335,7 +335,16 @@ def test_a_callbacks_counters_go_on(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_checkpoints_restores_nothing(tmp_path: Path) -> None:
-    assert restore(make_model(single()), tmp_path) is None
+    assert restore(make_model(single()), ExactCheckpoint(tmp_path)) is None
+
+
+def test_a_restored_model_is_saved_as_any_other(tmp_path: Path) -> None:
+    """Its zip used to hold what the next ``learn`` had to put back, and trained nothing when it was loaded."""
+    ExactCheckpoint(tmp_path / "run").learn(make_model(single()), 60)
+    model = ExactCheckpoint(tmp_path / "run").learn(make_model(single()), 60)
+    model.save(tmp_path / "model")
+    loaded = type(model).load(tmp_path / "model", env=single())
+    assert loaded.learn(100)._n_updates == model._n_updates + 80
 
 
 def test_without_a_replayer_it_says_so(tmp_path: Path, caplog: Any) -> None:

@@ -1,8 +1,10 @@
 """``ddpg resume``: what was stopped goes on, and what cannot go on is said in one sentence."""
 
+import os
 import shutil
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from helpers.zips import assert_same_run
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from sb3_ddpg_custom.checkpoint import read_checkpoint
+from sb3_ddpg_custom.checkpoint.plain_tree import read_tree, write_tree
 from sb3_ddpg_custom.checkpoint.store import CheckpointStore
 from sb3_ddpg_custom.cli.training.run_files import owned
 from sb3_ddpg_custom.wrappers import load_statistics
@@ -79,18 +82,23 @@ def monitored(run: Path) -> list[list[str]]:
     return [[line.rpartition(",")[0] for line in file] for file in lines]
 
 
-def test_tensorboard_has_each_point_once(ddpg: Ddpg, killed: Callable[..., Path]) -> None:
-    run = killed(at=73)
-    ddpg("resume", run)
-    points = [
+def points(run: Path) -> list[tuple[str, int]]:
+    return sorted(
         (value.tag, event.step)
-        for path in sorted(run.glob("events.out.tfevents.*"))
+        for path in run.glob("events.out.tfevents.*")
         for event in EventFileLoader(str(path)).Load()
         for value in event.summary.value
-        if not value.tag.startswith(("_hparams_", "custom_scalars"))
-    ]
-    assert {step for tag, step in points if tag == "eval/mean_reward"} == {50, 100}
-    assert len(points) == len(set(points))
+    )
+
+
+def test_tensorboard_has_the_points_of_a_run_that_nobody_killed(
+    ddpg: Ddpg, small: tuple[str, ...], killed: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = killed(at=73)
+    ddpg("resume", run)
+    ddpg("train", "Tiny-v0", "--out", tmp_path, *small, *EVERY, "--name", "whole")
+    assert points(run) == points(tmp_path / "Tiny-v0" / "whole")
+    assert ("eval/mean_reward", 100) in points(run)
 
 
 def test_steps_go_further(ddpg: Ddpg, tiny_run: Path, tmp_path: Path) -> None:
@@ -138,7 +146,7 @@ def test_without_any_whole_checkpoint_nothing_is_touched(ddpg: Ddpg, killed: Cal
         path.write_bytes(b"")
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     error = ddpg("resume", run, code=2).stderr
-    assert "no checkpoint in" in error
+    assert "no checkpoint is whole" in error
     assert error.count("\n") == 1
     assert {path: path.read_bytes() for path in before} == before
 
@@ -164,6 +172,93 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     ddpg("resume", tmp_path / "Tiny-v0" / "killed")
     ddpg(*options, "whole")
     assert_same_run(tmp_path / "Tiny-v0" / "whole", tmp_path / "Tiny-v0" / "killed")
+
+
+def test_a_run_that_was_killed_behind_its_last_step_is_completed(ddpg: Ddpg, tiny_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    for name in ("final.zip", "curve.png", "state/done"):
+        (run / name).unlink()
+    ddpg("resume", run)
+    assert (run / "curve.png").exists()
+    assert_same_run(tiny_run, run)
+    assert points(run) == points(tiny_run)
+    # The final.zip of a shorter training does not count as that of the longer one.
+    ddpg("resume", run, "--steps", 150)
+    (run / "state" / "done").unlink()
+    ddpg("resume", run)
+    assert read_checkpoint(run / "final.zip").attributes["num_timesteps"] == 150
+
+
+def test_stateful_wrappers_of_evaluations_go_on(
+    ddpg: Ddpg, small: tuple[str, ...], killed: Callable[..., Path], tmp_path: Path
+) -> None:
+    options = ("--set", "env_wrapper=gymnasium.wrappers.NormalizeObservation", "--eval-every", 25)
+    run = killed(*options)
+    ddpg("resume", run)
+    ddpg("train", "Tiny-v0", "--out", tmp_path, *small, *EVERY, "--name", "whole", *options)
+    with np.load(run / "evaluations.npz") as own, np.load(tmp_path / "Tiny-v0" / "whole" / "evaluations.npz") as other:
+        np.testing.assert_array_equal(own["results"], other["results"])
+
+
+@pytest.mark.parametrize("link", ["videos", "0.monitor.csv", "state/rows-100.zip", ".run.lock"])
+def test_links_lead_nowhere(ddpg: Ddpg, tiny_run: Path, tmp_path: Path, link: str) -> None:
+    """Resuming used to cut and delete what they led to."""
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    shutil.copytree(tiny_run, run)
+    outside.mkdir()
+    (outside / "holiday.mp4").write_text("precious")
+    path = run / link
+    if path.is_file():
+        path.unlink()
+    path.symlink_to(outside if link == "videos" else outside / "holiday.mp4")
+    assert f"{path} is a link" in ddpg("resume", run, "--steps", 120, code=2).stderr
+    assert (outside / "holiday.mp4").read_text() == "precious"
+
+
+def test_what_lies_beside_a_run_stays(ddpg: Ddpg, tiny_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_run, tmp_path / "run")
+    beside = tmp_path / "other" / ".download.123.partial"
+    beside.parent.mkdir()
+    beside.write_text("precious")
+    os.utime(beside, (0, 0))
+    ddpg("resume", tmp_path / "run", "--steps", 120)
+    assert beside.exists()
+
+
+def forged(run: Path, change: Callable[[Any], None]) -> None:
+    """Change the newest state of a run, with checksums to match."""
+    store = CheckpointStore(run / "state")
+    manifest, _ = store.newest()
+    assert manifest is not None
+    name = f"state-{manifest.step}.zip"
+    tree = read_tree(store.read(manifest, name))
+    change(tree)
+    others = {other: entry for other, entry in manifest.files.items() if other != name}
+    store.commit(manifest.step, {name: partial(write_tree, tree)}, others, manifest.facts)
+
+
+FORGERIES: dict[str, Callable[[Any], None]] = {
+    "a function of NumPy's": lambda s: s["model"]["spaces"]["action_space"].update(bit_generator="test"),
+    "one in an episode": lambda s: s["episodes"][0]["layers"][-1]["randoms"][""].update(bit_generator="seterr"),
+    "no text": lambda s: s["also"]["files"].update(sizes="x"),
+    "nothing of the evaluation": lambda s: s["also"].pop("evaluation"),
+    "episodes that are none": lambda s: s.update(episodes=[3]),
+    "another step": lambda s: s["model"]["counters"].update(num_timesteps=10**9),
+    "a step that is text": lambda s: s["model"]["counters"].update(num_timesteps="a"),
+    "no generators": lambda s: s["model"].update(random={}),
+    "no observations": lambda s: s["model"]["buffered"].update(_last_obs=None),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_forged_state_is_refused(ddpg: Ddpg, tiny_run: Path, tmp_path: Path, forgery: str) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    forged(run, FORGERIES[forgery])
+    error = ddpg("resume", run, "--steps", 120, code=2).stderr
+    assert "cannot go on" in error
+    assert error.count("\n") == 1
 
 
 def test_two_processes_cannot_go_on_with_one_run(ddpg: Ddpg, killed: Callable[..., Path], monkeypatch: Any) -> None:
@@ -197,6 +292,7 @@ def test_two_processes_cannot_go_on_with_one_run(ddpg: Ddpg, killed: Callable[..
         ({"tau": 7}, "tau is 7"),
         ({"policy_kwargs": {"net_arch": [9]}}, "does not fit this model"),
         ({"gamma": 0.5}, "gamma is 0.5 here and was 0.9"),
+        ({"seed": 99}, "unknown key"),
         ({"buffer_size": 77}, "buffer_size is 77 here"),
         ({"nope": 1}, "unknown key"),
     ],
@@ -212,6 +308,14 @@ def test_a_configuration_that_somebody_changed(
     assert part in error
     assert error.count("\n") == 1
     assert (run / "state").is_dir()
+
+
+def test_another_seed_is_refused(ddpg: Ddpg, killed: Callable[..., Path]) -> None:
+    run = killed()
+    document = yaml.safe_load((run / "config.yml").read_text())
+    document["run"]["seed"] = 99
+    (run / "config.yml").write_text(yaml.safe_dump(document))
+    assert "seed is 99 here and was 7" in ddpg("resume", run, code=2).stderr
 
 
 @pytest.mark.parametrize(
@@ -237,4 +341,4 @@ def test_what_is_no_run(ddpg: Ddpg, tmp_path: Path, tiny_run: Path) -> None:
     assert "RUN is empty" in ddpg("resume", "", code=2).stderr
     assert "config.yml` does not exist" in ddpg("resume", tmp_path, code=2).stderr
     shutil.copytree(tiny_run, tmp_path / "old", ignore=shutil.ignore_patterns("state"))
-    assert "holds no state to go on from" in ddpg("resume", tmp_path / "old", code=2).stderr
+    assert "there is no state in it" in ddpg("resume", tmp_path / "old", code=2).stderr

@@ -66,6 +66,25 @@ def test_everything_plain_goes_on(steps: int, options: Any) -> None:
     assert env.reset()[0].tobytes() == other.reset()[0].tobytes()
 
 
+def test_what_is_too_long_to_keep_is_named() -> None:
+    env = Keeper()
+    env.endless = [0.0] * 1001
+    replayer = EpisodeReplayer(env)
+    replayer.reset(seed=0)
+    assert [layer["left_out"] for layer in replayer.episode_so_far()["layers"]] == [["endless"]]
+
+
+def test_paths_of_this_process_stay(tmp_path: Any) -> None:
+    env, other = Keeper(), Keeper()
+    env.folder, other.folder = "/somewhere/else", str(tmp_path)  # type: ignore[attr-defined]
+    replayer = EpisodeReplayer(env)
+    replayer.reset(seed=0)
+    episode = replayer.episode_so_far()
+    episode["layers"][0]["attributes"]["folder"] = "/somewhere/else"
+    assert EpisodeReplayer(other).replay_episode(episode)
+    assert other.folder == str(tmp_path)  # type: ignore[attr-defined]
+
+
 def test_an_episode_is_a_copy() -> None:
     env = EpisodeReplayer(Keeper())
     env.reset(seed=0)
