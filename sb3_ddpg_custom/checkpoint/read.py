@@ -69,8 +69,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     :param path: the file
     :raises CheckpointError: if it is missing, damaged, of another kind, or announces more than a checkpoint can hold
     """
-    if not path.exists():
-        raise CheckpointError(f"there is no file {path}")
+    _check_is_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
             members = _members(path, archive)
@@ -101,6 +100,7 @@ def read_normalization(path: Path) -> Mapping[str, NDArray[Any]]:
     :param path: what ``VecNormalize.save`` wrote, or a checkpoint of ours that holds them
     :raises CheckpointError: if it holds none that can be read so
     """
+    _check_is_file(path)
     if zipfile.is_zipfile(path):
         statistics = read_checkpoint(path).normalization
         if statistics is None:
@@ -121,6 +121,13 @@ def read_normalization(path: Path) -> Mapping[str, NDArray[Any]]:
     if problem is not None:
         raise CheckpointError(f"{path} {problem}")
     return arrays
+
+
+def _check_is_file(path: Path) -> None:
+    if not path.exists():
+        raise CheckpointError(f"there is no file {path}")
+    if not path.is_file():  # a pipe would be waited for, and a device never ends
+        raise CheckpointError(f"{path} is no regular file")
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, bytes]:

@@ -1,8 +1,10 @@
 """Run folders and files that somebody has made up or damaged: a sentence or a right answer, and nothing is run."""
 
+import os
 import pickle
 import random
 import shutil
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -78,6 +80,25 @@ def mutated(content: bytes, moments: random.Random) -> bytes:
 
 def snapshot(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such files")
+@pytest.mark.timeout(20)
+def test_pipes_and_devices_are_no_files(ddpg: Ddpg, run: Path, tmp_path: Path, small: tuple[str, ...]) -> None:
+    """A pipe was waited for, and a device read until the memory was full."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        assert "is no regular file" in ddpg("inspect", path, code=2).stderr
+        assert "is no regular file" in ddpg("evaluate", "--checkpoint", path, code=2).stderr
+        assert "is no regular file" in ddpg("evaluate", "--checkpoint", run, "--normalization", path, code=2).stderr
+        assert (
+            "is no regular file" in ddpg("train", "Tiny-v0", "--from", path, "--out", tmp_path, *small, code=2).stderr
+        )
+        assert "is no regular file" in ddpg("train", "Tiny-v0", "--config", path, code=2).stderr
+    (run / "config.yml").unlink()
+    os.mkfifo(run / "config.yml")
+    assert "is no regular file" in ddpg("resume", run, code=2).stderr
 
 
 FILES = ("best.zip", "final.zip", "config.yml", "rewards.npz", "evaluations.npz", "state/step-*.json", "state/*.zip")
