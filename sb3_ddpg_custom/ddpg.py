@@ -281,7 +281,7 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm):
             update = self._fit_update()
             by_hand = self._updates.by_hand
         # Read anew each time, as gamma is: a callback may anneal them.
-        update.tau, update.max_grad_norm = self.tau, self.max_grad_norm
+        update.tau, update.max_grad_norm, update.guards = self.tau, self.max_grad_norm, self.stops_at_non_finite
         step = update if by_hand is None else by_hand.step
         statistics = []
         for batch in self._batches(gradient_steps, batch_size):

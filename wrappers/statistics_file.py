@@ -239,8 +239,11 @@ def read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], str]:
         raise ValueError(f"it is no npz ({error})") from error
     if announced > _MOST_EXPANSION * len(content) + _LEAST_BOUND_BYTES:
         raise ValueError(f"it announces {announced:,} bytes, and has {len(content):,}")
-    with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except Exception as error:  # zip, zlib, npy: a damaged file can fail in any layer
+        raise ValueError(f"it is damaged ({type(error).__name__}: {error})") from error
     if not all(isinstance(one, np.ndarray) for one in arrays.values()):  # other members come as bytes
         raise ValueError("it holds something else than arrays")
     return arrays, comment

@@ -53,7 +53,7 @@ def inspect(path: Path) -> Inspection:
     for kind, look in _KINDS.items():
         try:
             return _found(kind, path, look(path))
-        except (ValueError, OSError) as error:
+        except Exception as error:  # anything may come of bytes that somebody has made up
             errors.append(shown_in(" ".join(str(error).split()), path))
     # The first kind is the one that most files are.
     raise UsageError(f"{shown(path)} is no checkpoint, buffer, state or statistics that can be read: {errors[0]}")

@@ -1,5 +1,6 @@
 """The update for any policy: the equations of ``losses.py``, differentiated by torch."""
 
+import math
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import reduce
@@ -24,6 +25,7 @@ class AutogradUpdate:
     """
 
     name: ClassVar[str] = "autograd"
+    guards = False
 
     def __init__(
         self,
@@ -82,7 +84,8 @@ class AutogradUpdate:
         if loss.requires_grad:  # not where the whole critic is frozen
             loss.backward()  # type: ignore[no-untyped-call]
         grad_norm = self._clip(policy.critic.parameters())
-        policy.critic.optimizer.step()
+        if self._may_step(grad_norm):
+            policy.critic.optimizer.step()
         return loss, q_values[0].detach(), targets, grad_norm
 
     def _next_actions(self, batch: Batch) -> th.Tensor:
@@ -107,8 +110,12 @@ class AutogradUpdate:
             # Σ ∂μ(s)/∂θ · ∂J/∂a, see losses.deterministic_policy_gradient, descended; the critic gets nothing of it.
             loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
         grad_norm = self._clip(parameters)
-        policy.actor.optimizer.step()
+        if self._may_step(grad_norm):
+            policy.actor.optimizer.step()
         return loss, grad_norm
+
+    def _may_step(self, grad_norm: th.Tensor) -> bool:
+        return not self.guards or math.isfinite(grad_norm.item())
 
     def _products(self) -> AbstractContextManager[None]:
         """Run networks in the precision that was asked for."""

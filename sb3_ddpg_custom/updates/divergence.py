@@ -11,7 +11,7 @@ from sb3_ddpg_custom.updates.interface import Batch, UpdateStatistics
 
 
 class NonFiniteUpdateError(ArithmeticError):
-    """An update's losses or gradients are NaN or infinite, and with them, by now, the weights.
+    """An update's losses or gradients are NaN or infinite; no step was made along such a gradient on the CPU.
 
     :param statistics: of the training's updates
     :param batch: the last one that was trained on

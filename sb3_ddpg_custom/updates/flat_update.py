@@ -25,6 +25,7 @@ class FlatUpdate(ABC):
     #: attributes that a copy takes over; memory, and operations on it, are each copy's own
     _options: ClassVar[tuple[str, ...]] = ("policy", "tau", "max_grad_norm")
     flat: FlatPolicy
+    guards = False
 
     def __init__(self, policy: TD3Policy, *, tau: float, max_grad_norm: float | None = None) -> None:
         self.policy = policy

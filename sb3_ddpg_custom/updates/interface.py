@@ -56,10 +56,13 @@ class Update(Protocol):
 
     :param tau: fraction of the online networks that enters the targets after each update
     :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
+    :param guards: whether a gradient that is not finite is left out, and all behind it; not where a device repeats a
+        recording, which asks nobody
     """
 
     tau: float
     max_grad_norm: float | None
+    guards: bool
 
     def __call__(self, batch: Batch, gamma: float) -> UpdateResult:
         """Change the networks once.

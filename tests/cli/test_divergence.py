@@ -108,5 +108,7 @@ def test_from_python_it_raises_where_it_is_asked_to(update: str) -> None:
     model.stops_at_non_finite = True
     with pytest.raises(NonFiniteUpdateError, match=r"critic_loss is inf.*rewards of size"):
         model.learn(60)
+    # It was left out, and all that would have followed.
+    assert all(bool(tensor.isfinite().all()) for tensor in model.policy.state_dict().values())
     as_sb3 = make_model(gym.wrappers.TimeLimit(Exploding(bad_from=0), 20), update=update).learn(60)
     assert not np.isfinite(as_sb3.last_update.critic_loss)

@@ -114,12 +114,12 @@ def any_code(ddpg: Ddpg) -> Callable[..., str]:
     """Call a command that may do or refuse; it must say so in its own words. ``ddpg`` looks for tracebacks."""
 
     def call(*arguments: object) -> str:
-        for code in (2, 0, 1):
-            try:
-                return ddpg(*arguments, code=code).stderr
-            except AssertionError as error:
-                found = str(error)
-        raise AssertionError(found)
+        try:
+            return ddpg(*arguments, code=2).stderr
+        except AssertionError as error:  # another code; the message has what was printed
+            if "Traceback" in str(error) or "unexpected" in str(error):
+                raise
+            return ""
 
     return call
 

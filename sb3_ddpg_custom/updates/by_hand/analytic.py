@@ -10,6 +10,7 @@ For a batch of n transitions (s, a, r, terminated, s'), with y = r + γ (1 - ter
 The same numbers as ``losses.py`` gives through autograd, up to rounding; a test compares every gradient.
 """
 
+import math
 from functools import partial, reduce
 from typing import ClassVar
 
@@ -102,10 +103,12 @@ class AnalyticUpdate(FlatUpdate):
         th.dot(q_values, space.share, out=seen.q_mean)
         th.amax(q_values, 0, out=seen.q_max)
         th.dot(td_errors.abs_(), space.share, out=seen.td_error)
-        self._descend(self.flat.critic_adam, seen.grad_norm_critic)
+        if not self._descend(self.flat.critic_adam, seen.grad_norm_critic):
+            return
         self._actor_gradient(space)
         th.dot(q_values, space.share, out=seen.actor_loss)
-        self._descend(self.flat.actor_adam, seen.grad_norm_actor)
+        if not self._descend(self.flat.actor_adam, seen.grad_norm_actor):
+            return
         # θ' ← θ' + τ (θ - θ')
         self.flat.targets.flat.lerp_(self.flat.online.flat, self.tau)
 
@@ -135,8 +138,12 @@ class AnalyticUpdate(FlatUpdate):
         critic.differentiate()  # into the actor's delta
         space.actor.train()
 
-    def _descend(self, adam: FlatAdam, norm: th.Tensor) -> None:
+    def _descend(self, adam: FlatAdam, norm: th.Tensor) -> bool:
+        """Step, unless the gradient is guarded against and not finite; say whether."""
         th.linalg.vector_norm(adam.gradient, out=norm)
+        if self.guards and self._recorded is None and not math.isfinite(norm.item()):
+            return False
         if self.max_grad_norm is not None:
             adam.gradient.mul_((self.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
         adam.descend()
+        return True

@@ -275,6 +275,7 @@ def update(
     options: NDArray[np.float64],
     max_norm: float,
     tau: float,
+    guards: bool,
 ) -> None:
     """Change both networks and their targets once.
 
@@ -287,10 +288,15 @@ def update(
     :param options: those of :class:`AdamOptions`, of the actor and of the critic, (2, 7)
     :param max_norm: bound on the L2 norm of each network's gradient, infinity for none
     :param tau: fraction of the online networks that enters the targets
+    :param guards: do not step along a gradient that is not finite
     """
     critic_gradient(actor, critic, next_actor_values, next_critic_values, numbers, statistics)
+    if guards and not np.isfinite(statistics[5]):
+        return
     descend(critic, options_in(options[1]), statistics[5], max_norm, tau)
     actor_gradient(actor, critic, numbers[4], statistics)
+    if guards and not np.isfinite(statistics[6]):
+        return
     descend(actor, options_in(options[0]), statistics[6], max_norm, tau)
 
 
