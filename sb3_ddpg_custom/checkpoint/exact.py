@@ -45,6 +45,7 @@ Algorithm = TypeVar("Algorithm", bound=OffPolicyAlgorithm)
 _LEAST_SECONDS = 5.0
 _TIMES_ITS_DURATION = 100
 _MOST_SEGMENTS = 256
+_NO_REPLAYER = "the envs are not in an EpisodeReplayer (outermost, around Monitor)"
 
 
 class ResumeError(ValueError):
@@ -335,7 +336,7 @@ def why_not_exact(model: Any) -> str | None:
     if wrapper is not None:
         return f"what the vectorised wrapper {wrapper} keeps is not known"
     if not _can_replay(model.get_env()):
-        return "the envs are not in an EpisodeReplayer (outermost, around Monitor)"
+        return _NO_REPLAYER
     return None
 
 
@@ -359,7 +360,7 @@ def _replay(model: Any, episodes: list[Any] | None) -> str | None:
     env = model.get_env()
     why_not = None
     if episodes is None or not _can_replay(env):
-        why_not = "the envs are not in an EpisodeReplayer (outermost, around Monitor)"
+        why_not = _NO_REPLAYER
     else:
         base = env.unwrapped
         for index, episode in enumerate(episodes):
@@ -368,9 +369,9 @@ def _replay(model: Any, episodes: list[Any] | None) -> str | None:
                 break
             if not base.env_method("replay_episode", episode, indices=[index])[0]:
                 why_not = (
-                    f"env {index} is not deterministic: its episode came out otherwise when it was played again; all "
+                    f"env {index} is not deterministic: its episode came out otherwise when it was played again; "
+                    "all episodes begin anew"
                 )
-                "episodes begin anew"
                 break
     if why_not is not None:
         model._last_obs = env.reset()
