@@ -9,7 +9,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat, configure
 
 from sb3_ddpg_custom.checkpoint import Checkpoint, replacing
-from sb3_ddpg_custom.checkpoint.exact import ExactCheckpoint, PlainState, ResumeError, restore
+from sb3_ddpg_custom.checkpoint.beside import PlainState
+from sb3_ddpg_custom.checkpoint.exact import ExactCheckpoint, ResumeError, restore
 from sb3_ddpg_custom.checkpoint.normalization import restore as restore_normalization
 from sb3_ddpg_custom.cli.blame import reason
 from sb3_ddpg_custom.cli.config.classes import import_class

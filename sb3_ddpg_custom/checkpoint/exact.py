@@ -6,21 +6,20 @@
 10000
 """
 
-import copy
 import logging
 import os
 import time
 from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
-import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_ddpg_custom.checkpoint.beside import HasState
 from sb3_ddpg_custom.checkpoint.description import versions
+from sb3_ddpg_custom.checkpoint.episodes import NO_REPLAYER, can_replay, episodes_so_far, left_out, play_again
 from sb3_ddpg_custom.checkpoint.plain_tree import read_tree, write_tree
 from sb3_ddpg_custom.checkpoint.run_state import built_as, capture, put_back, put_back_in_learn, unknown_wrapper
 from sb3_ddpg_custom.checkpoint.store import CheckpointStore, Manifest, StoreError
@@ -45,47 +44,10 @@ Algorithm = TypeVar("Algorithm", bound=OffPolicyAlgorithm)
 _LEAST_SECONDS = 5.0
 _TIMES_ITS_DURATION = 100
 _MOST_SEGMENTS = 256
-_NO_REPLAYER = "the envs are not in an EpisodeReplayer (outermost, around Monitor)"
 
 
 class ResumeError(ValueError):
     """A checkpoint does not belong to this model; nothing has been changed, or the model is to be built anew."""
-
-
-class HasState(Protocol):
-    """Something beside the model that goes on with it, such as a callback."""
-
-    def state(self) -> dict[str, Any]:
-        """Copy it as plain data."""
-        ...
-
-    def restore(self, state: dict[str, Any]) -> str | None:
-        """Put it back.
-
-        :return: why that was not possible exactly, None if it was
-        """
-        ...
-
-
-class PlainState:
-    """The plain attributes of an object, such as the counters of a callback, as what goes on with a training.
-
-    :param instance: numbers, text, arrays and lists of those are kept, all else stays as the object was built
-    """
-
-    def __init__(self, instance: object) -> None:
-        self.instance = instance
-
-    def state(self) -> dict[str, Any]:
-        """Copy the attributes."""
-        return {name: copy.copy(value) for name, value in vars(self.instance).items() if _is_plain(value)}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Put them back.
-
-        :param state: which :meth:`state` gave
-        """
-        vars(self.instance).update(state)
 
 
 class ExactCheckpoint(BaseCallback):
@@ -203,7 +165,7 @@ class ExactCheckpoint(BaseCallback):
         state = {
             "model": capture(model),
             "begun_with": self._begun_with,
-            "episodes": _episodes(model.get_env()),
+            "episodes": episodes_so_far(model.get_env()),
             "also": {name: one.state() for name, one in self.also.items()},
         }
         new = {f"state-{step}.zip": partial(write_tree, state)}
@@ -218,7 +180,7 @@ class ExactCheckpoint(BaseCallback):
             "inexact_because": self.inexact_because,
             "algorithm": type(model).__name__,
             "total_steps": model._total_timesteps,
-            "left_out": _left_out(state["episodes"]),
+            "left_out": left_out(state["episodes"]),
             "transitions": _transitions(model.replay_buffer),
             "segments": {name: [one.first, one.rows, one.until] for name, one in self._segments.items()},
             "versions": versions(),
@@ -284,18 +246,17 @@ def restore(model: OffPolicyAlgorithm, checkpoint: ExactCheckpoint) -> Manifest 
     :return: what was restored; None where the folder has no checkpoint
     :raises ResumeError: if the checkpoint is of another model or env, or none of the folder's is whole
     """
-    callback = checkpoint
-    manifest, problems = callback.store.newest()
+    manifest, problems = checkpoint.store.newest()
     if manifest is None:
         if problems:
-            raise ResumeError(f"no checkpoint in {callback.store.folder} is whole: {problems[0]}")
+            raise ResumeError(f"no checkpoint in {checkpoint.store.folder} is whole: {problems[0]}")
         return None
     for problem in problems:
         _log.warning("%s; an older checkpoint is used", problem)
     try:
-        state = read_tree(callback.store.read(manifest, f"state-{manifest.step}.zip"))
+        state = read_tree(checkpoint.store.read(manifest, f"state-{manifest.step}.zip"))
         built = built_as(model)
-        own = {name: value for name, value in built.items() if name in callback.may_differ}
+        own = {name: value for name, value in built.items() if name in checkpoint.may_differ}
         state["begun_with"] |= own
         state["model"]["settings"] |= own
         _check_settings(built, state["begun_with"])
@@ -306,21 +267,21 @@ def restore(model: OffPolicyAlgorithm, checkpoint: ExactCheckpoint) -> Manifest 
             check_ring(buffer, state["ring"])
             segments = _segments(manifest)
             for name, segment in segments.items():
-                write_rows(buffer, segment, read_tree(callback.store.read(manifest, name)))
+                write_rows(buffer, segment, read_tree(checkpoint.store.read(manifest, name)))
             restore_ring(buffer, state["ring"])
             check_rows(buffer, list(segments.values()))
         put_back(model, state["model"])
-        callback.went_on(manifest, state, buffer, manifest.step // model.n_envs)
-        reasons = [one.restore(state["also"][name]) for name, one in callback.also.items()]
-        reasons.append(_replay(model, state["episodes"]))
+        checkpoint.went_on(manifest, state, buffer, manifest.step // model.n_envs)
+        reasons = [one.restore(state["also"][name]) for name, one in checkpoint.also.items()]
+        reasons.append(play_again(model, state["episodes"]))
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError, StoreError) as error:
         missing = f"it lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:300]
         raise ResumeError(f"the checkpoint of step {manifest.step} does not fit this model: {missing}") from error
     why_not = next((reason for reason in reasons if reason is not None), None)
     if why_not is not None:
-        callback.inexact_because = why_not
+        checkpoint.inexact_because = why_not
         _log.warning("the training does not go on exactly: %s", why_not)
-    callback.pending = state["model"]
+    checkpoint.pending = state["model"]
     return manifest
 
 
@@ -335,50 +296,9 @@ def why_not_exact(model: Any) -> str | None:
     wrapper = unknown_wrapper(model.get_env())
     if wrapper is not None:
         return f"what the vectorised wrapper {wrapper} keeps is not known"
-    if not _can_replay(model.get_env()):
-        return _NO_REPLAYER
+    if not can_replay(model.get_env()):
+        return NO_REPLAYER
     return None
-
-
-def _can_replay(env: VecEnv) -> bool:
-    base = env.unwrapped
-    singles = getattr(base, "envs", None)
-    if singles is not None:
-        return all("replay_episode" in dir(type(one)) for one in singles)
-    try:
-        return bool(base.has_attr("replay_episode"))
-    except Exception:  # simulators that are vectorised themselves have no single envs to ask
-        return False
-
-
-def _episodes(env: VecEnv) -> list[Any] | None:
-    return env.unwrapped.env_method("episode_so_far") if _can_replay(env) else None
-
-
-def _replay(model: Any, episodes: list[Any] | None) -> str | None:
-    """Play the running episodes again; say why that did not work, when all envs have been reset instead."""
-    env = model.get_env()
-    why_not = None
-    if episodes is None or not _can_replay(env):
-        why_not = _NO_REPLAYER
-    else:
-        base = env.unwrapped
-        for index, episode in enumerate(episodes):
-            if not base.env_method("is_built_like", episode, indices=[index])[0]:
-                why_not = f"env {index} is in other wrappers than it was; all episodes begin anew"
-                break
-            if not base.env_method("replay_episode", episode, indices=[index])[0]:
-                why_not = (
-                    f"env {index} is not deterministic: its episode came out otherwise when it was played again; "
-                    "all episodes begin anew"
-                )
-                break
-    if why_not is not None:
-        model._last_obs = env.reset()
-        model._last_episode_starts = np.ones((env.num_envs,), dtype=bool)
-        if model._vec_normalize_env is not None:
-            model._last_original_obs = model._vec_normalize_env.get_original_obs()
-    return why_not
 
 
 def _check_settings(here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
@@ -387,25 +307,9 @@ def _check_settings(here: Mapping[str, Any], there: Mapping[str, Any]) -> None:
             raise ResumeError(f"{name} is {here.get(name)} here and was {there.get(name)}; build the model as it was")
 
 
-def _left_out(episodes: Any) -> list[str]:
-    """Name what of envs and wrappers was too long to keep."""
-    layers = [layer for episode in episodes or () for layer in episode["layers"]]
-    return sorted({f"{layer['kind']}.{name}" for layer in layers for name in layer["left_out"]})
-
-
 def _transitions(buffer: Any) -> list[int] | None:
     """Give how many transitions a buffer holds, and how many it could."""
     return None if buffer is None else [buffer.size() * buffer.n_envs, buffer.buffer_size * buffer.n_envs]
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, str):
-        return "/" not in value and "\\" not in value  # a path is of this process
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    if isinstance(value, np.ndarray | np.generic):
-        return value.dtype.kind in "biufcSU"
-    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _segments(manifest: Manifest) -> dict[str, Segment]:

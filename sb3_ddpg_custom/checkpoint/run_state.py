@@ -39,7 +39,7 @@ def settings_of(model: OffPolicyAlgorithm) -> dict[str, Any]:
     plain = {
         name: value
         for name, value in vars(model).items()
-        if not name.startswith("_") and name not in _COUNTERS | _OF_THE_PROCESS and _is_plain(value)
+        if not name.startswith("_") and name not in _COUNTERS | _OF_THE_PROCESS and _is_scalar(value)
     }
     return {**plain, "train_freq": str(model.train_freq)}
 
@@ -158,7 +158,7 @@ def _plain_infos(model: OffPolicyAlgorithm) -> deque[dict[str, Any]]:
     """Copy the figures of the last episodes; what else a script may have put there is left out."""
     buffer = model.ep_info_buffer
     kept = [
-        {key: value for key, value in info.items() if _is_plain(value) or isinstance(value, np.generic)}
+        {key: value for key, value in info.items() if _is_scalar(value) or isinstance(value, np.generic)}
         for info in buffer or ()
     ]
     return deque(kept, maxlen=None if buffer is None else buffer.maxlen)
@@ -166,7 +166,7 @@ def _plain_infos(model: OffPolicyAlgorithm) -> deque[dict[str, Any]]:
 
 def _logged(logger: Logger) -> dict[str, dict[str, Any]]:
     """Copy what was recorded and not written yet; pictures and their like are left out."""
-    values = {key: value for key, value in logger.name_to_value.items() if _is_plain(value)}
+    values = {key: value for key, value in logger.name_to_value.items() if _is_scalar(value)}
     counts = {key: logger.name_to_count[key] for key in values}
     return {
         "name_to_value": values,
@@ -175,7 +175,7 @@ def _logged(logger: Logger) -> dict[str, dict[str, Any]]:
     }
 
 
-def _is_plain(value: Any) -> bool:
+def _is_scalar(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
@@ -230,7 +230,7 @@ def _noise_state(noise: ActionNoise) -> dict[str, Any]:
             state[name] = _noise_state(value)
         elif isinstance(value, list) and value and all(isinstance(one, ActionNoise) for one in value):
             state[name] = [_noise_state(one) for one in value]
-        elif isinstance(value, np.ndarray | np.generic) or _is_plain(value):
+        elif isinstance(value, np.ndarray | np.generic) or _is_scalar(value):
             state[name] = value
     return state
 

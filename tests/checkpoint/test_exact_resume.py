@@ -19,7 +19,8 @@ from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckA
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack, VecMonitor, VecNormalize
 
 from sb3_ddpg_custom import AnnealedActionNoise, ParameterNoise
-from sb3_ddpg_custom.checkpoint.exact import ExactCheckpoint, PlainState, ResumeError, restore
+from sb3_ddpg_custom.checkpoint.beside import PlainState
+from sb3_ddpg_custom.checkpoint.exact import ExactCheckpoint, ResumeError, restore
 from sb3_ddpg_custom.wrappers import EpisodeReplayer
 
 TOTAL, KILLED_AT = 400, 271
