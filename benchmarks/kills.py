@@ -53,13 +53,13 @@ def main(
             raise SystemExit(f"the training that nobody kills failed: {(Path(scratch) / 'log').read_text()}")
         seconds = time.monotonic() - began
         (reference,) = (path.parent for path in whole.rglob("config.yml"))
-        expected = _digests(reference)
+        expected = digests(reference)
         while counts["kills"] < kills and not faults:
             out = Path(scratch) / f"killed-{counts['trainings']}"
             _train_and_kill(env, [*options, "--out", out], out, seconds, moments, counts, faults, kills)
             counts["trainings"] += 1
             for run in (path.parent for path in out.rglob("config.yml")):
-                found = _digests(run)
+                found = digests(run)
                 faults += [f"{name} differs" for name in expected if found.get(name) != expected[name]]
             shutil.rmtree(out, ignore_errors=True)
     print(json.dumps({**counts, "env": env, "faults": faults}))
@@ -135,7 +135,7 @@ def _partials(out: Path) -> list[Path]:
     return [path for folder in out.glob("*/*/state") for path in folder.glob(".*.partial")]
 
 
-def _digests(run: Path) -> dict[str, str]:
+def digests(run: Path) -> dict[str, str]:
     """Digest all that has to be the same."""
     import numpy as np
 

@@ -19,10 +19,10 @@ from sb3_ddpg_custom.cli.commands.inspect_file import inspect_command
 from sb3_ddpg_custom.cli.commands.list_aliases import list_command
 from sb3_ddpg_custom.cli.commands.resume import resume_command
 from sb3_ddpg_custom.cli.commands.show_config import config_command
+from sb3_ddpg_custom.cli.commands.study import study_command
 from sb3_ddpg_custom.cli.commands.train import train_command
-from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
+from sb3_ddpg_custom.cli.endings import ended
 from sb3_ddpg_custom.cli.shared_options import DEBUG_VARIABLE
-from sb3_ddpg_custom.cli.signals import InterruptedBySignal, ending_signals_raise
 
 app = typer.Typer(
     name="ddpg",
@@ -31,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("train")(train_command)
+app.command("study")(study_command)
 app.command("resume")(resume_command)
 app.command("evaluate")(evaluate_command)
 app.command("inspect")(inspect_command)
@@ -60,18 +61,14 @@ def main() -> NoReturn:
     It exits with 2 for a request that cannot be met, with 1 for a failure on the way, and with 128 and the signal's
     number where a signal ended it.
     """
-    try:
-        with ending_signals_raise(), _warnings_in_a_line():
-            app()
-    except UsageError as error:
-        _fail(error, 2)
-    except RunError as error:
-        _fail(error, 1)
-    except InterruptedBySignal as error:
-        _fail(error, 128 + error.signal, f"interrupted by {error.signal.name}")
-    except Exception as error:
-        _fail(error, 1, f"unexpected {type(error).__name__}: {one_line(error)}; --debug shows where it happened")
-    sys.exit(0)
+    with _warnings_in_a_line():
+        ending = ended(app)
+    if ending.error is not None:
+        if os.environ.get(DEBUG_VARIABLE):
+            raise ending.error
+        with suppress(OSError):  # the terminal may be gone
+            typer.echo(f"ddpg: {ending.sentence}", err=True)
+    sys.exit(ending.code)
 
 
 @contextmanager
@@ -83,11 +80,3 @@ def _warnings_in_a_line() -> Iterator[None]:
         yield
     finally:
         warnings.formatwarning = before
-
-
-def _fail(error: BaseException, code: int, message: str | None = None) -> NoReturn:
-    if os.environ.get(DEBUG_VARIABLE):
-        raise error
-    with suppress(OSError):  # the terminal may be gone
-        typer.echo(f"ddpg: {message or error}", err=True)
-    sys.exit(code)

@@ -24,11 +24,9 @@ def create_run_folder(out: Path, env_id: str, name: str | None) -> Path:
     :param name: value of ``--name``
     :raises UsageError: if the name is taken or no name, or the folder cannot be written
     """
-    if name is not None and (not name.strip() or name in (".", "..") or any(sign in name for sign in "/\\\0")):
-        raise UsageError(f"--name {name!r} is no name for a folder; leave out slashes")
-    if name is not None and any(unicodedata.category(sign) in _UNPRINTABLE for sign in name):
-        raise UsageError(f"--name {name!r} is no name for a folder; leave out line breaks and control characters")
-    parent = out / env_id.replace(":", "-").replace("/", "-")
+    if name is not None:
+        check_folder_name(name, "--name")
+    parent = folder_of_env(out, env_id)
     try:
         parent.mkdir(parents=True, exist_ok=True)
         if name is not None:
@@ -47,6 +45,40 @@ def create_run_folder(out: Path, env_id: str, name: str | None) -> Path:
         raise UsageError(
             f"--out {shown(out)}: {shown(parent)} cannot be written ({error.strerror}); choose another folder"
         ) from error
+
+
+def check_folder_name(name: str, what: str) -> None:
+    """Refuse what is no name of a folder.
+
+    :param name: to be one
+    :param what: has that name, for the error
+    :raises UsageError: if it would lead elsewhere, or cannot be shown
+    """
+    if not name.strip() or name in (".", "..") or any(sign in name for sign in "/\\\0"):
+        raise UsageError(f"{what} {name!r} is no name for a folder; leave out slashes")
+    if any(unicodedata.category(sign) in _UNPRINTABLE for sign in name):
+        raise UsageError(f"{what} {name!r} is no name for a folder; leave out line breaks and control characters")
+
+
+def folder_of_env(out: Path, env_id: str) -> Path:
+    """Name the folder of an environment's runs.
+
+    :param out: value of ``--out``
+    :param env_id: registered id
+    """
+    return out / env_id.replace(":", "-").replace("/", "-")
+
+
+def is_done(folder: Path, steps: int) -> bool:
+    """Say whether all of a run is there, curve and film included, which come behind its last step.
+
+    :param folder: the run's
+    :param steps: that it was to make
+    """
+    try:
+        return (folder / STATE / DONE).read_text("utf-8").strip() == str(steps)
+    except (OSError, ValueError):
+        return False
 
 
 def _first_free(parent: Path, number: int) -> Path:

@@ -22,6 +22,7 @@ Debug = Annotated[
     bool,
     typer.Option("--debug", callback=_remember, help="Show the whole traceback of an error (or set DDPG_DEBUG=1)."),
 ]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 IMPORT: Any = typer.Option(
     "--import",
     metavar="MODULE[:FUNCTION]",

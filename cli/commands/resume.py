@@ -1,20 +1,16 @@
 """``ddpg resume``."""
 
-from typing import Annotated
-
-import typer
-
 from sb3_ddpg_custom.cli.commands.end_of_training import tell
 from sb3_ddpg_custom.cli.declared_options import takes
 from sb3_ddpg_custom.cli.imports import no_garbage_collection
-from sb3_ddpg_custom.cli.shared_options import Debug
+from sb3_ddpg_custom.cli.shared_options import Debug, Quiet
 from sb3_ddpg_custom.cli.training.options import ResumeRequest
 
 
 @takes(ResumeRequest)
 def resume_command(
     request: ResumeRequest,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Go on with a run that was killed or stopped, as if it had not been."""

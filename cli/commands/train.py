@@ -1,23 +1,29 @@
 """``ddpg train``."""
 
-from typing import Annotated
-
-import typer
-
 from sb3_ddpg_custom.cli.commands.end_of_training import tell
-from sb3_ddpg_custom.cli.declared_options import takes
+from sb3_ddpg_custom.cli.commands.many_runs import make_and_tell
+from sb3_ddpg_custom.cli.declared_options import command_line, takes
+from sb3_ddpg_custom.cli.experiments.options import PoolRequest, SeedsRequest, asks_for_many
 from sb3_ddpg_custom.cli.imports import no_garbage_collection
-from sb3_ddpg_custom.cli.shared_options import Debug, refuse_without_display
+from sb3_ddpg_custom.cli.shared_options import Debug, Quiet, refuse_without_display
 from sb3_ddpg_custom.cli.training.options import TrainRequest
 
 
-@takes(TrainRequest)
+@takes(TrainRequest, SeedsRequest, PoolRequest)
 def train_command(
     request: TrainRequest,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    many: SeedsRequest,
+    pool: PoolRequest,
+    quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
-    """Train DDPG and keep models, curves, statistics and videos in a run folder."""
+    """Train DDPG and keep models, curves, statistics and videos in a run folder; with --seeds, many runs at once."""
+    if asks_for_many(request, many, pool):
+        from sb3_ddpg_custom.cli.experiments.from_train import jobs_of
+
+        again = command_line("train", request, many, pool)
+        make_and_tell(jobs_of(request, many), pool, again=again, threads=request.threads, quiet=quiet)
+        return
     if request.render:
         refuse_without_display()
 

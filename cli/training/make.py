@@ -49,6 +49,7 @@ class Plan:
     :param folder: the run's folder, which exists
     :param config: text of its ``config.yml``, which is written into it
     :param start_from: checkpoint to begin with
+    :param may_vanish: whether the folder goes where the training fails before its first step
     :param goes_on: whether the folder has a state to go on from
     :param rate_scale: the learning rates' factor, below 1 after a rollback
     """
@@ -61,6 +62,7 @@ class Plan:
     folder: Path
     config: str
     start_from: Checkpoint | None
+    may_vanish: bool = False
     goes_on: bool = False
     rate_scale: float = 1.0
 

@@ -54,6 +54,21 @@ def train(request: TrainRequest, console: Console) -> TrainResult:
         n_envs=request.n_envs,
         registered_ids=registered_ids(),
     )
+    return train_resolved(request, resolved, console)
+
+
+def train_resolved(
+    request: TrainRequest, resolved: Resolved, console: Console, *, folder: Path | None = None
+) -> TrainResult:
+    """Train with settings that are found already.
+
+    :param request: what to do, with absolute paths; its modules are imported
+    :param resolved: with which settings
+    :param console: for progress and notes
+    :param folder: of the run, which exists and stays, whatever happens; None makes a new one
+    :raises UsageError: as :func:`train`
+    :raises RunError: as :func:`train`
+    """
     seed = training_seed(request.seed)
     fitted = fit_to_env(resolved.env_id, resolved.settings)
     resolved = replace(resolved, settings=fitted.settings)
@@ -64,8 +79,10 @@ def train(request: TrainRequest, console: Console) -> TrainResult:
     video = _choose_video(request, resolved, console)
     start_from = None if request.start_from is None else _read(request.start_from)
 
-    folder = create_run_folder(request.out, resolved.env_id, request.name)
-    remove_leftovers(folder.parent)
+    is_ours = folder is None
+    if folder is None:
+        folder = create_run_folder(request.out, resolved.env_id, request.name)
+        remove_leftovers(folder.parent)
     n_timesteps, eval_max_steps = resolved.settings.n_timesteps, request.eval_max_steps
     if eval_max_steps is None and fitted.step_limit is None:
         eval_max_steps = default_bound(n_timesteps)
@@ -82,6 +99,7 @@ def train(request: TrainRequest, console: Console) -> TrainResult:
         folder=folder,
         config=config,
         start_from=start_from,
+        may_vanish=is_ours,
     )
     return run(plan, console)
 

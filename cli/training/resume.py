@@ -1,11 +1,10 @@
 """Go on with a run, as a plain function: ``ddpg resume`` without the command line."""
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from sb3_ddpg_custom.checkpoint.store import CheckpointStore
@@ -13,10 +12,11 @@ from sb3_ddpg_custom.cli.config.resolve import RUN_KEY, Resolved, to_yaml
 from sb3_ddpg_custom.cli.config.settings import Settings, validate
 from sb3_ddpg_custom.cli.config.trust import check_trusted_to_train
 from sb3_ddpg_custom.cli.config.yaml_text import parse_yaml, read_text
+from sb3_ddpg_custom.cli.declared_options import read_value
 from sb3_ddpg_custom.cli.environments.registry import import_modules
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.paths import shown, shown_in, tied_to_start
-from sb3_ddpg_custom.cli.run_folder import DONE, STATE
+from sb3_ddpg_custom.cli.run_folder import STATE, is_done
 from sb3_ddpg_custom.cli.training.leftovers import remove_leftovers_of
 from sb3_ddpg_custom.cli.training.make import Plan
 from sb3_ddpg_custom.cli.training.model import check_device
@@ -38,13 +38,14 @@ _OF_THE_RUN = (
 )
 
 
-def resume(request: ResumeRequest, console: Console) -> TrainResult:
+def resume(request: ResumeRequest, console: Console, *, expected: Settings | None = None) -> TrainResult:
     """Go on with a run from its newest whole checkpoint, exactly where that is possible.
 
     Nothing in the run folder is run: see :mod:`sb3_ddpg_custom.cli.config.trust`.
 
     :param request: what to do
     :param console: for progress and notes
+    :param expected: settings that the user vouches for, and that the run has to have; None trusts no class of others
     :raises UsageError: if the run cannot go on; nothing has been changed then
     :raises RunError: if the env or the training fails; the last good checkpoint stays
     """
@@ -55,7 +56,10 @@ def resume(request: ResumeRequest, console: Console) -> TrainResult:
     prepare_headless_rendering()
     import_modules(request.imports)
     env_id, settings, facts = _read_config(folder / "config.yml")
-    check_trusted_to_train(env_id, settings, request.imports, shown(folder / "config.yml"))
+    if expected is None:
+        check_trusted_to_train(env_id, settings, request.imports, shown(folder / "config.yml"))
+    elif settings != expected:
+        raise UsageError(f"{shown(folder / 'config.yml')} has other settings than the study; choose another --name")
     link = link_in(folder)
     if link is not None:
         raise UsageError(f"{shown(link)} is a link, and a run goes on with files of its own only; put the file there")
@@ -67,7 +71,7 @@ def resume(request: ResumeRequest, console: Console) -> TrainResult:
     steps = settings.n_timesteps if request.steps is None else request.steps
     if request.steps is not None and steps <= done:
         raise UsageError(f"--steps {steps:,} is not above the {done:,} steps that {shown(folder)} has made")
-    if done >= steps and _is_done(folder, steps):
+    if done >= steps and is_done(folder, steps):
         raise UsageError(f"{shown(folder)} has made all of its {steps:,} steps; add --steps to go on further")
     settings = settings.model_copy(update={"n_timesteps": steps})
     asked = _asked(facts, env_id, folder)
@@ -95,14 +99,6 @@ def resume(request: ResumeRequest, console: Console) -> TrainResult:
     return run(plan, console)
 
 
-def _is_done(folder: Path, steps: int) -> bool:
-    """Say whether all of a run is there, curve and film included, which come behind its last step."""
-    try:
-        return (folder / STATE / DONE).read_text("utf-8").strip() == str(steps)
-    except (OSError, ValueError):
-        return False
-
-
 def _scale(facts: Mapping[str, Any]) -> float:
     """Read by what earlier rollbacks have multiplied the learning rates."""
     scale = facts.get("rate_scale", 1.0)
@@ -121,14 +117,12 @@ def _read_config(path: Path) -> tuple[str, Settings, dict[str, Any]]:
 
 def _asked(facts: dict[str, Any], env_id: str, folder: Path) -> TrainRequest:
     """Read the options of the run out of its ``config.yml``; what is absurd there is a sentence."""
-    kinds: dict[str, Any] = {field.name: field.type for field in fields(TrainRequest)}
     given = {}
     for name in _OF_THE_RUN:
         if name not in facts:
             continue
         try:
-            given[name] = TypeAdapter(kinds[name]).validate_python(facts[name])
-        except ValidationError as error:
-            problem = error.errors(include_url=False)[0]["msg"]
-            raise UsageError(f"`{shown(folder / 'config.yml')}`: run.{name} is {facts[name]!r}; {problem}") from None
+            given[name] = read_value(TrainRequest, name, facts[name])
+        except ValueError as error:
+            raise UsageError(f"`{shown(folder / 'config.yml')}`: run.{name} is {facts[name]!r}; {error}") from None
     return TrainRequest(env=env_id, **given)

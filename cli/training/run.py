@@ -1,7 +1,7 @@
 """One training run: how it goes, and how it ends."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,7 +93,7 @@ def run(plan: Plan, console: Console) -> TrainResult:
             if left == 0 or not CheckpointStore(plan.folder / STATE).steps():
                 raise
             left -= 1
-            plan = replace(plan, goes_on=True, start_from=None, rate_scale=plan.rate_scale / 2)
+            plan = replace(plan, may_vanish=False, goes_on=True, start_from=None, rate_scale=plan.rate_scale / 2)
             console.print(
                 f"{error}; back to the last checkpoint, with {plan.rate_scale:g} of the learning rates", soft_wrap=True
             )
@@ -104,10 +104,11 @@ def _train(plan: Plan, console: Console) -> TrainResult:
     settings = with_rates(plan.settings, plan.rate_scale)
     signals = Signals()
     with ExitStack() as stack:
-        unused = stack.enter_context(removed_if_unused(plan.folder, is_new=not plan.goes_on))
+        unused = stack.enter_context(removed_if_unused(plan.folder, is_new=plan.may_vanish))
         stack.enter_context(owned(plan.folder))
         stack.enter_context(torch_threads(plan.request.threads, settings))
-        progress = TrainingProgress(console, settings.n_timesteps)
+        progress = TrainingProgress(console, settings.n_timesteps, plan.folder)
+        stack.push(_keeping_status(progress))
         with mistakes_are_sentences(plan.request.env, plan.folder):
             parts = make(plan, settings, signals, progress, stack)
         model = unused.model = parts.model
@@ -139,6 +140,7 @@ def _train(plan: Plan, console: Console) -> TrainResult:
         if stopped_by is None:
             with replacing(plan.folder / STATE / DONE) as file:
                 file.write(str(model.num_timesteps).encode())
+        progress.keep_status("done" if stopped_by is None else "stopped")
         return TrainResult(
             env_id=plan.request.env,
             folder=plan.folder,
@@ -154,6 +156,16 @@ def _train(plan: Plan, console: Console) -> TrainResult:
             film=film,
             signal=None if stopped_by is None else int(stopped_by),
         )
+
+
+def _keeping_status(progress: TrainingProgress) -> Callable[..., None]:
+    """Leave in the folder why a training failed."""
+
+    def leave(kind: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
+        if kind is not None:
+            progress.keep_status("failed", str(error))
+
+    return leave
 
 
 def _announce(plan: Plan, settings: Settings, parts: Parts, console: Console) -> None:

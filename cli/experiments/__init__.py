@@ -1,0 +1,1 @@
+"""Many runs: environments, settings and seeds."""

@@ -1,0 +1,135 @@
+"""Slurm, by way of submitit: each run a job, put back into the queue where its time is up or it is preempted."""
+
+import re
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sb3_ddpg_custom.cli.errors import UsageError, one_line
+from sb3_ddpg_custom.cli.experiments.engines.apart import RunApart
+from sb3_ddpg_custom.cli.experiments.engines.interface import STOPPED, Ended
+from sb3_ddpg_custom.cli.experiments.plan import Job
+from sb3_ddpg_custom.cli.status import ask_to_stop, read_status
+
+_DEFAULT_MINUTES = 24 * 60
+# submitit's own names; all others are Slurm's, and get its prefix.
+_OF_SUBMITIT = ("timeout_min", "mem_gb", "gpus_per_node", "cpus_per_task", "name")
+
+
+class Slurm:
+    """Computes runs as jobs of Slurm, whose nodes share the folder of the runs.
+
+    :param wishes: ``"key=value"`` each, such as ``partition=gpu``; ``time`` is in minutes
+    :param at_once: most jobs at once; None leaves it to Slurm
+    :param threads: of each run, and cores that are asked for
+    :param local: make jobs of processes on this machine instead, as submitit does to try things
+    :param logs: folder of what submitit and Slurm write
+    :raises UsageError: if submitit or Slurm is missing, or a wish is none
+    """
+
+    def __init__(self, wishes: Sequence[str], *, at_once: int | None, threads: int, local: bool, logs: Path) -> None:
+        try:
+            import submitit
+        except ImportError as error:
+            raise UsageError('--on slurm needs submitit; pip install "sb3-ddpg-custom[slurm]"') from error
+        self.at_once = at_once
+        self._threads = threads
+        try:
+            self._executor: Any = submitit.AutoExecutor(folder=logs / "%j", cluster="local" if local else "slurm")
+            parameters = {"name": "ddpg", "timeout_min": _DEFAULT_MINUTES, "cpus_per_task": threads}
+            self._executor.update_parameters(**{**parameters, **read_wishes(wishes)})
+        except (RuntimeError, NameError, ValueError, TypeError, AssertionError) as error:
+            raise UsageError(f"--on slurm: {one_line(error)}") from error
+        self._queue: deque[Job] = deque()
+        self._pending: list[tuple[Any, Job]] = []
+        self._never_begun: list[Ended] = []
+
+    def submit(self, job: Job) -> None:
+        """Queue a run with Slurm, or keep it until there is a place."""
+        self._queue.append(job)
+        self._fill()
+
+    def running(self) -> list[Job]:
+        """List the runs that have left a sign of life."""
+        return [job for _, job in self._pending if read_status(job.folder) is not None]
+
+    def ended(self) -> list[Ended]:
+        """List the runs whose jobs are over."""
+        found, self._never_begun = self._never_begun, []
+        over = [one for one in self._pending if one[0].done()]
+        self._pending = [one for one in self._pending if one not in over]
+        for handle, job in over:
+            try:
+                found.append(Ended(job=job, code=handle.result()))
+            except Exception as error:  # whatever became of the job
+                reason = f"Slurm's job {handle.job_id} ended without a result: {one_line(error)}"
+                found.append(Ended(job=job, code=1, reason=reason))
+        self._fill()
+        return found
+
+    def stop(self) -> None:
+        """Ask those that run to save and end, and take back the others."""
+        self._never_begun += [Ended(job=job, code=STOPPED) for job in self._queue]
+        self._queue.clear()
+        waiting = [one for one in self._pending if read_status(one[1].folder) is None]
+        for _, job in self._pending:
+            ask_to_stop(job.folder)
+        for handle, job in waiting:
+            handle.cancel(check=False)
+            self._never_begun.append(Ended(job=job, code=STOPPED))
+        self._pending = [one for one in self._pending if one not in waiting]
+
+    def close(self) -> None:
+        """Take back what still runs."""
+        for handle, _ in self._pending:
+            handle.cancel(check=False)
+        self._pending = []
+
+    def _fill(self) -> None:
+        while self._queue and (self.at_once is None or len(self._pending) < self.at_once):
+            job = self._queue.popleft()
+            self._pending.append((self._executor.submit(_SlurmRun(job.folder, self._threads)), job))
+
+
+class _SlurmRun:
+    """What a job of Slurm does; submitit calls ``checkpoint`` where it has to leave the node."""
+
+    def __init__(self, folder: Path, threads: int) -> None:
+        self.folder = folder
+        self.threads = threads
+        self._run: RunApart | None = None
+
+    def __call__(self) -> int:
+        self._run = RunApart(self.folder, self.threads)
+        return self._run.wait()
+
+    def checkpoint(self) -> Any:
+        """Save, and go back into the queue."""
+        from submitit.helpers import DelayedSubmission
+
+        if self._run is not None:
+            self._run.stop()
+        return DelayedSubmission(_SlurmRun(self.folder, self.threads))
+
+
+def read_wishes(wishes: Sequence[str]) -> dict[str, Any]:
+    """Turn ``--slurm`` into submitit's parameters.
+
+    >>> read_wishes(["partition=gpu", "time=90"])
+    {'slurm_partition': 'gpu', 'timeout_min': 90}
+
+    :param wishes: ``"key=value"`` each
+    :raises UsageError: if one is not
+    """
+    parameters: dict[str, Any] = {}
+    for wish in wishes:
+        key, equals, value = wish.partition("=")
+        if not equals or not re.fullmatch(r"[a-z][a-z_]*", key) or not value:
+            raise UsageError(f"--slurm {wish} is not such as partition=gpu")
+        key = "timeout_min" if key == "time" else key
+        number = int(value) if value.isascii() and value.isdecimal() else value
+        if key == "timeout_min" and not isinstance(number, int):
+            raise UsageError(f"--slurm {wish}: time is in whole minutes, such as time=120")
+        parameters[key if key in _OF_SUBMITIT else f"slurm_{key}"] = number
+    return parameters

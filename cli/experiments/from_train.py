@@ -1,0 +1,54 @@
+"""``ddpg train`` with ``--seeds``: which runs it asks for."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.experiments.options import SeedsRequest, read_seeds
+from sb3_ddpg_custom.cli.experiments.plan import Job, Setting, name_of_setting, plan_jobs
+from sb3_ddpg_custom.cli.paths import tied_to_start
+from sb3_ddpg_custom.cli.run_folder import check_folder_name
+from sb3_ddpg_custom.cli.training.options import TrainRequest
+
+_FILES = (".yml", ".yaml")
+
+
+def jobs_of(request: TrainRequest, many: SeedsRequest) -> list[Job]:
+    """List the runs that ``ddpg train --seeds`` asks for.
+
+    :param request: options of all runs
+    :param many: which runs
+    :raises UsageError: if they cannot be asked for
+    """
+    request = tied_to_start(request)
+    envs, compared = [request.env], list(many.compare)
+    for word in many.more:
+        # After --compare a.yml, b.yml is one more setting: no environment has such a name.
+        is_setting = bool(many.compare) and (word.endswith(_FILES) or "=" in word)
+        (compared if is_setting else envs).append(word)
+    out = request.out
+    if request.name is not None:
+        check_folder_name(request.name, "--name")
+        out /= request.name
+    settings = [_setting(text, request) for text in compared] or [
+        Setting(
+            name=name_of_setting(request.config, request.overrides), config=request.config, overrides=request.overrides
+        )
+    ]
+    template = replace(request, out=out, name=None, video=request.video or "none")
+    return plan_jobs(template, envs, settings, read_seeds(many.seeds or ""))
+
+
+def _setting(text: str, request: TrainRequest) -> Setting:
+    """Read one of the settings to compare; ``--config`` and ``--set`` are below all of them."""
+    if text.endswith(_FILES):
+        if request.config is not None:
+            raise UsageError(f"--compare {text} and --config {request.config} are both files; leave out --config")
+        path = Path.cwd() / text
+        return Setting(name=name_of_setting(path, ()), config=path, overrides=request.overrides)
+    if text == "default":
+        return Setting(name=text, config=request.config, overrides=request.overrides)
+    if "=" not in text:
+        raise UsageError(f"--compare {text} is neither a .yml file, KEY=VALUE nor default")
+    overrides = (*request.overrides, text)
+    return Setting(name=name_of_setting(None, (text,)), config=request.config, overrides=overrides)

@@ -1,0 +1,104 @@
+"""How far a run is, in a small file of its folder: for whoever watches it from another process or machine."""
+
+import json
+import math
+import os
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+STATUS_FILE = "status.json"
+STOP_FILE = "stop"
+_MOST_BYTES = 10_000
+
+State = Literal["starting", "training", "done", "stopped", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """How far a run is.
+
+    :param state: what it does; ``"stopped"`` by a signal, and whole
+    :param step: env steps made
+    :param total_steps: env steps to make
+    :param steps_per_second: of this attempt; None before there is one
+    :param last_return: mean of the last ten training episodes; None without one
+    :param evaluation: mean return of the last evaluation; None without one
+    :param reason: why it failed
+    :param updated: when this was written, seconds since 1970
+    """
+
+    state: State
+    step: int = 0
+    total_steps: int = 0
+    steps_per_second: float | None = None
+    last_return: float | None = None
+    evaluation: float | None = None
+    reason: str | None = None
+    updated: float = 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimate the rest of the training; None where there is nothing to go by."""
+        return None if not self.steps_per_second else (self.total_steps - self.step) / self.steps_per_second
+
+
+def write_status(folder: Path, status: Status) -> None:
+    """Leave a status where a reader finds the old or the new one; where that fails, the run goes on without.
+
+    :param folder: the run's
+    :param status: to leave, but for ``updated``
+    """
+    values = {**asdict(status), "updated": time.time()}
+    plain = {name: value if _is_plain(value) else None for name, value in values.items()}
+    partial = folder / f".{STATUS_FILE}.{os.getpid()}.partial"
+    with suppress(OSError):
+        partial.write_text(json.dumps(plain), "utf-8")
+        partial.replace(folder / STATUS_FILE)
+
+
+def read_status(folder: Path) -> Status | None:
+    """Read a status.
+
+    :param folder: a run's
+    :return: None where there is none, or no whole one
+    """
+    try:
+        with (folder / STATUS_FILE).open("rb") as file:
+            values: Any = json.loads(file.read(_MOST_BYTES))
+        return Status(**{field.name: values[field.name] for field in fields(Status)})
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def clear_status(folder: Path) -> None:
+    """Forget how far an earlier attempt was, and that it was asked to stop.
+
+    :param folder: a run's
+    """
+    for name in (STATUS_FILE, STOP_FILE):
+        with suppress(OSError):
+            (folder / name).unlink()
+
+
+def ask_to_stop(folder: Path) -> None:
+    """Ask whoever makes a run, on whatever machine, to save what it has and to end.
+
+    :param folder: the run's
+    """
+    with suppress(OSError):
+        (folder / STOP_FILE).touch()
+
+
+def is_asked_to_stop(folder: Path) -> bool:
+    """Say whether somebody did, since the run was submitted.
+
+    :param folder: the run's
+    """
+    return (folder / STOP_FILE).exists()
+
+
+def _is_plain(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
