@@ -3,9 +3,10 @@
 import json
 import math
 import os
+import platform
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,8 @@ class Status:
     :param evaluation: mean return of the last evaluation; None without one
     :param reason: why it failed
     :param updated: when this was written, seconds since 1970
+    :param host: the machine that makes it
+    :param pid: the process there
     """
 
     state: State
@@ -38,6 +41,8 @@ class Status:
     evaluation: float | None = None
     reason: str | None = None
     updated: float = 0.0
+    host: str = field(default_factory=platform.node)
+    pid: int = field(default_factory=os.getpid)
 
     @property
     def seconds_left(self) -> float | None:
@@ -68,7 +73,7 @@ def read_status(folder: Path) -> Status | None:
     try:
         with (folder / STATUS_FILE).open("rb") as file:
             values: Any = json.loads(file.read(_MOST_BYTES))
-        return Status(**{field.name: values[field.name] for field in fields(Status)})
+        return Status(**{part.name: values[part.name] for part in fields(Status)})
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 

@@ -1,6 +1,7 @@
 """A wrapper that can play its running episode again: how a simulator that cannot be saved goes on all the same."""
 
 import copy
+import inspect
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -215,7 +216,7 @@ def _restore(layer: Any, state: Mapping[str, Any]) -> None:
         return
     for name, value in state["attributes"].items():
         kept = _plain(value, _MOST_DEPTH, [_MOST_PARTS])  # whoever wrote it
-        if kept is not _UNKNOWN and name in _vars(layer) and not callable(_vars(layer)[name]):
+        if kept is not _UNKNOWN and _is_data(layer, name):
             _vars(layer)[name] = kept
     for name, parts in state["statistics"].items():
         _vars(_vars(layer).get(name)).update(parts)
@@ -230,6 +231,12 @@ def _restore(layer: Any, state: Mapping[str, Any]) -> None:
             owner._np_random = generator  # type: ignore[union-attr]
         # In place, for whoever holds on to it.
         generator.bit_generator.state = random_state
+
+
+def _is_data(layer: Any, name: str) -> bool:
+    """Say whether an attribute may be put back: it is data here, or not there yet, as an env may make it in a step."""
+    here = inspect.getattr_static(layer, name, None)
+    return not (callable(here) or isinstance(here, property | classmethod | staticmethod) or name.startswith("__"))
 
 
 def _vars(owner: Any) -> dict[str, Any]:

@@ -81,7 +81,9 @@ def _seeds(given: Any) -> tuple[int, ...]:
     """Read ``0-4``, ``3`` or a list of numbers."""
     if isinstance(given, list):
         return read_seeds(",".join(str(seed) for seed in given))
-    return read_seeds("" if given is None else str(given))
+    if given is None:
+        raise UsageError("--seeds is missing; write such as 0-9 or 0,3,5-7")
+    return read_seeds(str(given))
 
 
 def _train_options(given: Any, source: str, folder: Path) -> dict[str, Any]:

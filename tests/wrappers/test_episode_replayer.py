@@ -18,7 +18,7 @@ class Keeper(gym.Env[Any, Any]):
 
     def __init__(self) -> None:
         self.action_space = spaces.Box(-1, 1, (2,), np.float32)
-        self.level, self.history = 0, deque([0.0], maxlen=3)
+        self.history = deque([0.0], maxlen=3)
         self.nested: dict[str, Any] = {"a": [1.0, (2.0, np.array([3.0]))]}
         self.unknown = object()
         self.endless: list[Any] = []
@@ -27,7 +27,7 @@ class Keeper(gym.Env[Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         super().reset(seed=seed)
-        self.level += 1
+        self.level = getattr(self, "level", 0) + 1  # made at the first reset, as many envs do
         self.start = float((options or {}).get("start", self.np_random.normal()))
         self.sampled = float(self.action_space.sample()[0])
         return self._observe(), {}
@@ -64,6 +64,19 @@ def test_everything_plain_goes_on(steps: int, options: Any) -> None:
         action = generator.uniform(-1, 1, 2).astype(np.float32)
         assert env.step(action)[0].tobytes() == other.step(action)[0].tobytes()
     assert env.reset()[0].tobytes() == other.reset()[0].tobytes()
+
+
+def test_only_data_is_put_back() -> None:
+    """A file must not put numbers in the place of methods."""
+    env = EpisodeReplayer(Keeper())
+    env.reset(seed=3)
+    episode = env.episode_so_far()
+    episode["layers"][-1]["attributes"] |= {"step": 3, "unwrapped": 4, "__class__": 5, "made_in_a_step": 6}
+    other = EpisodeReplayer(Keeper())
+    assert other.replay_episode(episode)
+    kept = vars(other.unwrapped)
+    assert kept["made_in_a_step"] == 6
+    assert not {"step", "unwrapped", "__class__"} & kept.keys()
 
 
 def test_what_is_too_long_to_keep_is_named() -> None:

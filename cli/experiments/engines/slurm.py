@@ -36,7 +36,7 @@ class Slurm:
         self.at_once = at_once
         self._threads = threads
         try:
-            self._executor: Any = submitit.AutoExecutor(folder=logs / "%j", cluster="local" if local else "slurm")
+            self._executor: Any = submitit.AutoExecutor(folder=logs, cluster="local" if local else "slurm")
             parameters = {"name": "ddpg", "timeout_min": _DEFAULT_MINUTES, "cpus_per_task": threads}
             self._executor.update_parameters(**{**parameters, **read_wishes(wishes)})
         except (RuntimeError, NameError, ValueError, TypeError, AssertionError) as error:
