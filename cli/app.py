@@ -21,6 +21,7 @@ from sb3_ddpg_custom.cli.commands.resume import resume_command
 from sb3_ddpg_custom.cli.commands.show_config import config_command
 from sb3_ddpg_custom.cli.commands.study import study_command
 from sb3_ddpg_custom.cli.commands.train import train_command
+from sb3_ddpg_custom.cli.commands.tune import tune_command
 from sb3_ddpg_custom.cli.endings import ended
 from sb3_ddpg_custom.cli.shared_options import DEBUG_VARIABLE
 
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command("train")(train_command)
 app.command("study")(study_command)
+app.command("tune")(tune_command)
 app.command("resume")(resume_command)
 app.command("evaluate")(evaluate_command)
 app.command("inspect")(inspect_command)

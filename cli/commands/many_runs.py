@@ -36,14 +36,18 @@ def make_and_tell(jobs: "Sequence[Job]", pool: PoolRequest, *, again: str, threa
     notes.print(f"{len(jobs)} runs{at_once}, in {shown(out)}", soft_wrap=True)
     made = conduct(jobs, engine, Board(notes, jobs), retry=pool.retry)
     if pool.json:
-        typer.echo(json.dumps({"runs": [_plain(outcome) for outcome in made.outcomes]}))
+        typer.echo(json.dumps({"runs": [plain(outcome) for outcome in made.outcomes]}))
     elif not quiet:
         _report(made, again)
     if made.exit_code:
         raise typer.Exit(made.exit_code)
 
 
-def _plain(outcome: "Outcome") -> dict[str, Any]:
+def plain(outcome: "Outcome") -> dict[str, Any]:
+    """Give a run's outcome as JSON has it.
+
+    :param outcome: the run's
+    """
     from sb3_ddpg_custom.cli.status import read_status
 
     status = read_status(outcome.job.folder)
@@ -73,7 +77,7 @@ def _report(made: "Conducted", again: str) -> None:
         table.add_column(heading, overflow="fold")
     for heading in ("runs", "made", "last evaluations, mean", "least", "most"):
         table.add_column(heading, justify="right")
-    runs = [_plain(outcome) for outcome in made.outcomes]
+    runs = [plain(outcome) for outcome in made.outcomes]
     for env, setting in dict.fromkeys((run["env"], run["setting"]) for run in runs):
         group = [run for run in runs if (run["env"], run["setting"]) == (env, setting)]
         done = [run for run in group if run["state"] in ("done", "made before")]

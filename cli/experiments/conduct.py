@@ -1,5 +1,6 @@
 """Many runs, from the first to the last: what is made is skipped, what failed is tried again, what stops is saved."""
 
+import signal
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -84,7 +85,7 @@ def conduct(jobs: Sequence[Job], engine: Engine, board: Board, *, retry: int) ->
                     engine.stop()
                     board.stopping(len(engine.running()))
                 for end in engine.ended():
-                    outcome = _outcome(end, attempts[end.job.folder], was_stopped=was_stopped)
+                    outcome = outcome_of(end, attempts[end.job.folder], was_stopped=was_stopped)
                     if outcome.state == "failed" and end.code != 2 and outcome.attempts <= retry:
                         board.trying_again(outcome)
                         _submit(engine, end.job, attempts)
@@ -103,16 +104,24 @@ def _submit(engine: Engine, job: Job, attempts: dict[Path, int]) -> None:
     engine.submit(job)
 
 
-def _outcome(end: Ended, attempts: int, *, was_stopped: bool) -> Outcome:
+def outcome_of(end: Ended, attempts: int, *, was_stopped: bool) -> Outcome:
+    """Say what the end of a process means.
+
+    :param end: of the process
+    :param attempts: how often the run was begun or gone on with
+    :param was_stopped: whether it was asked to stop
+    """
     if end.code == 0 and is_done(end.job.folder, end.job.total_steps):
         return Outcome(job=end.job, state="done", attempts=attempts)
     status = read_status(end.job.folder)
     if was_stopped and end.code in (STOPPED, -15):
         return Outcome(job=end.job, state="not begun" if status is None else "stopped", attempts=attempts)
     told = end.reason or (status.reason if status is not None and status.state in ("failed", "stopped") else None)
-    return Outcome(
-        job=end.job,
-        state="failed",
-        reason=told or f"its process ended with code {end.code} and said nothing",
-        attempts=attempts,
-    )
+    return Outcome(job=end.job, state="failed", reason=told or _how_killed(end.code), attempts=attempts)
+
+
+def _how_killed(code: int) -> str:
+    if code >= 0:
+        return f"its process ended with code {code} and said nothing"
+    name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
+    return f"its process was killed by {name}" + ("; was the memory full?" if name == "SIGKILL" else "")

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import signal
 import sys
 from collections import deque
 from contextlib import suppress
@@ -57,7 +56,7 @@ class LocalPool:
         for job, process, lifeline in over:
             lifeline.close()
             process.join()
-            found.append(Ended(job=job, code=process.exitcode, reason=_how_killed(process.exitcode)))
+            found.append(Ended(job=job, code=process.exitcode))
             process.close()
         found += self._never_begun
         self._never_begun = []
@@ -107,10 +106,3 @@ def run_in_process(folder: Path, lifeline: Connection) -> None:
         with suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)  # what an env has left running must not keep the process
-
-
-def _how_killed(code: int | None) -> str | None:
-    if code is None or code >= 0:
-        return None
-    name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
-    return f"its process was killed by {name}" + ("; was the memory full?" if name == "SIGKILL" else "")

@@ -38,6 +38,8 @@ class RayCluster:
             if not self._was_there:
                 quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
                 ray.init(address=address or "local", **quiet)
+            # What dying nodes say would land on standard output, between the lines of --json.
+            vars(ray._private.worker)["_worker_logs_enabled"] = False
         except Exception as error:  # Ray raises what its parts do
             where = f"at {address}" if address else "here"
             raise UsageError(f"--on ray: no cluster can be reached {where} ({one_line(error)})") from error

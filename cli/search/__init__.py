@@ -1,0 +1,1 @@
+"""Looking for better hyper-parameters, with Optuna."""
