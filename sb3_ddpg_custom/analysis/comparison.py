@@ -79,6 +79,7 @@ def _summary(environment: str, setting: str, runs: Sequence[Run], last: int, see
         setting=setting,
         runs=len(counted),
         left_out=len(runs) - len(counted),
+        unfinished=sum(run.is_finished is False for run in counted),
         last_steps=(min(steps), max(steps)) if steps else (math.nan, math.nan),
         evaluations_averaged=min((min(last, len(run.steps)) for run in counted), default=0),
         final=aggregate([np.array(finals)], seed),
@@ -137,6 +138,7 @@ def _difference(
         verdict=verdict,
         runs=(first.runs, second.runs),
         left_out=(first.left_out, second.left_out),
+        unfinished=(first.unfinished, second.unfinished),
         runs_needed=needed,
     )
 

@@ -31,6 +31,7 @@ class Summary:
 
     :param runs: whose final score is a finite number; only these count
     :param left_out: runs without evaluations, or whose last ones are no finite numbers
+    :param unfinished: of the runs that count, those that are known not to have come to their end
     :param last_steps: smallest and largest of the runs' last evaluations, env steps
     :param evaluations_averaged: that a final score averages; the smallest number over the runs
     :param final: the end of training
@@ -43,6 +44,7 @@ class Summary:
     setting: str
     runs: int
     left_out: int
+    unfinished: int
     last_steps: tuple[float, float]
     evaluations_averaged: int
     final: Scores
@@ -63,6 +65,7 @@ class Difference:
     :param verdict: of the first beside the second
     :param runs: of the first and of the second
     :param left_out: runs of the first and of the second that have no final score
+    :param unfinished: runs of the first and of the second that count, and did not come to their end
     :param runs_needed: of each, to find a difference such as this one; None if more than 100
     """
 
@@ -77,6 +80,7 @@ class Difference:
     verdict: Verdict
     runs: tuple[int, int]
     left_out: tuple[int, int]
+    unfinished: tuple[int, int]
     runs_needed: int | None
 
 

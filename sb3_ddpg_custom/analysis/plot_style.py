@@ -31,6 +31,7 @@ _SETTINGS: dict[str, Any] = {
     "grid.alpha": 0.3,
     "grid.linewidth": 0.6,
     "legend.frameon": False,
+    "legend.handlelength": 3.2,
     "figure.dpi": 100,
     # TrueType, which journals ask for; Type 3 is matplotlib's default.
     "pdf.fonttype": 42,
@@ -76,17 +77,24 @@ def styled() -> Iterator[None]:
         yield
 
 
-def new_figure(panels: int, size: tuple[float, float] | None = None, columns: int = 3) -> "tuple[Figure, list[Any]]":
+def columns_of(panels: int) -> int:
+    """Choose how many panels stand side by side.
+
+    :param panels: how many there are
+    """
+    return 2 if panels == 4 else min(panels, 3)
+
+
+def new_figure(panels: int, size: tuple[float, float] | None = None) -> "tuple[Figure, list[Any]]":
     """Open a figure with some panels of one size.
 
     :param panels: how many
     :param size: of the whole, inches; None chooses by the number of panels
-    :param columns: at most
     :return: the figure and its axes, in reading order
     """
     from matplotlib.figure import Figure
 
-    wide = min(panels, columns)
+    wide = columns_of(panels)
     high = -(-panels // wide)
     if size is None:
         size = (6.4, 4.4) if panels == 1 else (1.0 + 3.7 * wide, 1.0 + 3.0 * high)

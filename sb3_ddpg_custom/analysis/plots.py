@@ -12,7 +12,7 @@ import numpy as np
 
 from sb3_ddpg_custom.analysis.aggregates import aggregate
 from sb3_ddpg_custom.analysis.bands import band_of
-from sb3_ddpg_custom.analysis.plot_style import Look, add_legend, look, new_figure, styled
+from sb3_ddpg_custom.analysis.plot_style import Look, add_legend, columns_of, look, new_figure, styled
 from sb3_ddpg_custom.analysis.runs import Run, Runs, by_place, normalised_finals, runs_of, settings_of
 from sb3_ddpg_custom.analysis.statistics import AGGREGATES, Array, performance_profile, profile_band
 
@@ -31,17 +31,20 @@ def plot_curves(
     middle: Literal["iqm", "mean", "median"] = "iqm",
     x_label: str = "environment steps",
     y_label: str = "return",
+    marks_ends: bool = True,
     title: str | None = None,
     size: Size | None = None,
 ) -> "Figure":
     """Draw learning curves: a panel per environment, a line and a band per setting, its seeds faint behind it.
 
-    The line ends where fewer than half of a setting's runs go on. A cross marks where a run ends long before others.
+    The line ends where fewer than half of a setting's runs go on. A cross marks where a run ends that
+    has not come to its end, long before others.
 
     :param data: runs, or a long table; those without evaluations are left out
     :param middle: what the line is, and the band the 95 % bootstrap interval of
     :param x_label: of what the runs' ``steps`` are
     :param y_label: of what their ``returns`` are
+    :param marks_ends: whether to draw the crosses; runs along hours end where the machine was fast, too
     :param title: above all
     :param size: inches; None chooses by the number of panels
     :raises ValueError: if no run has an evaluation
@@ -50,19 +53,20 @@ def plot_curves(
     if not runs:
         raise ValueError("no run has an evaluation to draw")
     places = by_place(runs)
-    looks = {setting: look(number) for number, setting in enumerate(settings_of(runs))}
+    looks = _looks(runs)
     with styled():
         figure, panels = new_figure(len(places), size)
         handles: dict[str, Any] = {}
         for number, (axes, (environment, settings)) in enumerate(zip(panels, places.items(), strict=True)):
             end = max(float(run.steps[-1]) for own in settings.values() for run in own)
             for setting, own in settings.items():
-                handles.setdefault(setting, _curve(axes, own, AGGREGATES[middle], looks[setting], end))
+                handle = _curve(axes, own, AGGREGATES[middle], looks[setting], end if marks_ends else 0.0)
+                handles.setdefault(setting, handle)
             axes.set_title(environment)
             axes.margins(x=0.02)
             _plain_numbers(axes.xaxis)
             _plain_numbers(axes.yaxis)
-            if number % min(len(places), 3) == 0:
+            if number % columns_of(len(places)) == 0:
                 axes.set_ylabel(f"{y_label}\n({_TITLES[middle]}, 95 % interval)")
             axes.set_xlabel(x_label)
         add_legend(figure, [handles[one] for one in looks], [_with_seeds(one, runs) for one in looks])
@@ -75,7 +79,7 @@ def _curve(axes: "Axes", runs: Sequence[Run], statistic: Any, style: Look, end: 
     for run in runs:
         single = ".-" if len(run.steps) == 1 else "-"
         axes.plot(run.steps, run.means, single, color=style.colour, alpha=0.28, linewidth=0.9, zorder=1)
-        if run.steps[-1] < 0.9 * end:
+        if run.is_finished is not True and run.steps[-1] < 0.9 * end:
             axes.plot(run.steps[-1:], run.means[-1:], "x", color=style.colour, alpha=0.7, markersize=7, zorder=2)
     band = band_of(runs, statistic)
     axes.fill_between(band.x, band.low, band.high, color=style.colour, alpha=0.18, linewidth=0, zorder=1.5)
@@ -104,21 +108,22 @@ def plot_profile(data: Runs, *, title: str | None = None, size: Size | None = No
     :raises ValueError: if no setting has runs in every environment
     """
     strata, label = _finals(data)
+    looks = _looks(data)
     everything = np.concatenate([one for own in strata.values() for one in own])
     spread = float(np.ptp(everything)) or 1.0
     thresholds = np.linspace(everything.min() - 0.03 * spread, everything.max() + 0.03 * spread, _THRESHOLDS)
     with styled():
         figure, (axes,) = new_figure(1, size)
         handles = []
-        for number, own in enumerate(strata.values()):
-            style = look(number)
+        for setting, own in strata.items():
+            style = looks[setting]
             low, high = profile_band(own, thresholds)
             axes.fill_between(thresholds, low, high, color=style.colour, alpha=0.15, linewidth=0, step="post")
             line = axes.plot(
                 thresholds, performance_profile(own, thresholds), style.line, color=style.colour, drawstyle="steps-post"
             )
             handles += line
-        axes.set(xlabel=f"{label} τ", ylabel="share of runs above τ", ylim=(-0.02, 1.02))
+        axes.set(xlabel=f"τ: {label}", ylabel="share of runs above τ", ylim=(-0.02, 1.02))
         _plain_numbers(axes.xaxis)
         add_legend(figure, handles, list(strata))
         if title:
@@ -137,13 +142,13 @@ def plot_intervals(data: Runs, *, title: str | None = None, size: Size | None = 
     :raises ValueError: if no setting has runs in every environment
     """
     strata, label = _finals(data)
-    names = list(strata)
+    names, looks = list(strata), _looks(data)
     scores = [aggregate(strata[name]) for name in names]
     with styled():
         figure, panels = new_figure(3, size or (9.5, 1.7 + 0.45 * len(names)))
         for axes, (key, heading) in zip(panels, _TITLES.items(), strict=True):
             for row, one in enumerate(scores):
-                estimate, style = getattr(one, key), look(row)
+                estimate, style = getattr(one, key), looks[names[row]]
                 if math.isfinite(estimate.low):
                     axes.plot([estimate.low, estimate.high], [row, row], color=style.colour, alpha=0.35, linewidth=9)
                 axes.plot([estimate.value], [row], style.marker, color=style.colour, markersize=8)
@@ -151,12 +156,16 @@ def plot_intervals(data: Runs, *, title: str | None = None, size: Size | None = 
             axes.set_yticklabels([_shortened(name) for name in names] if axes is panels[0] else [])
             axes.grid(visible=False, axis="y")
             axes.margins(x=0.08)
-            axes.locator_params(axis="x", nbins=4)
+            axes.locator_params(axis="x", nbins=5, min_n_ticks=3)
             _plain_numbers(axes.xaxis)
         panels[1].set_xlabel(f"{label}, with 95 % intervals")
         if title:
             figure.suptitle(title)
     return figure
+
+
+def _looks(data: Runs) -> dict[str, Look]:
+    return {setting: look(number) for number, setting in enumerate(settings_of(runs_of(data)))}
 
 
 def _finals(data: Runs) -> tuple[dict[str, list[Array]], str]:
@@ -170,7 +179,7 @@ def _finals(data: Runs) -> tuple[dict[str, list[Array]], str]:
     strata = normalised_finals(runs)
     if not strata:
         raise ValueError("no setting has runs with a final score in every environment")
-    return strata, f"final score, scaled over {len(environments)} environments,"
+    return strata, f"final score, scaled per environment ({len(environments)} of them)"
 
 
 def _with_seeds(setting: str, runs: Sequence[Run]) -> str:

@@ -1,7 +1,7 @@
 """What a comparison takes of one training run, and its two scores."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -51,10 +51,21 @@ class Run:
     @property
     def means(self) -> Array:
         """Mean return of each evaluation, (n,); NaN where an episode's return is no finite number."""
-        finite = np.isfinite(self.returns).all(axis=1) & (self.returns.shape[1] > 0)
         means = np.full(len(self.returns), np.nan)
-        means[finite] = self.returns[finite].mean(axis=1)
+        finite = np.isfinite(self.returns).all(axis=1)
+        if self.returns.size:
+            means[finite] = self.returns[finite].mean(axis=1)
         return means
+
+    def until(self, steps: float) -> "Run":
+        """Take the evaluations and training episodes up to a step.
+
+        :param steps: env steps
+        """
+        there = self.steps <= steps
+        ended = np.asarray(self.episodes.get("steps", ())) <= steps
+        episodes = {name: np.asarray(values)[ended] for name, values in self.episodes.items()}
+        return replace(self, steps=self.steps[there], returns=self.returns[there], episodes=episodes)
 
     def final(self, last: int = LAST_EVALUATIONS) -> float:
         """Average the last evaluations' means, as many as there are.

@@ -1,7 +1,7 @@
 """What may be concluded of two settings, as one sentence; and what has to be known about the runs beside it."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -16,6 +16,7 @@ def sentence(first: str, second: str, differences: Sequence[Difference]) -> str:
     :param first: setting that is spoken of
     :param second: setting that it is compared with
     :param differences: between these two, one per environment
+    :return: one sentence, and a short one each for runs that are left out or not finished
     """
     if not differences:
         return f"{first} and {second} have no environment in common."
@@ -30,8 +31,8 @@ def sentence(first: str, second: str, differences: Sequence[Difference]) -> str:
         about = "" if parts else f" about {first} and {second}"
         said = [f"{_on([one.environment])} with {_seeds(one)} ({_needed(one)})" for one in open_cases]
         parts.append(f"nothing can be said{about}{listed(said)}")
-    text = "; ".join(parts) + _left_out(first, second, differences) + "."
-    return text if parts[0].startswith(first) else text[0].upper() + text[1:]
+    text = "; ".join(parts) + "."
+    return " ".join([text if parts[0].startswith(first) else text[0].upper() + text[1:], *_caveats(differences)])
 
 
 def listed(words: Iterable[str]) -> str:
@@ -58,10 +59,11 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def remarks(runs: Sequence[Run]) -> list[str]:
+def remarks(runs: Sequence[Run], *, of_finals: bool = True) -> list[str]:
     """Say what a reader of the scores has to know about the runs.
 
     :param runs: that are compared or drawn
+    :param of_finals: whether final scores are looked at; else curves are
     :return: one sentence each
     """
     said = []
@@ -69,9 +71,10 @@ def remarks(runs: Sequence[Run]) -> list[str]:
     if empty:
         said.append(f"without any evaluation: {_some(empty)}")
     for run in runs:
+        is_lost = of_finals and math.isnan(run.final())
         bad = int((~np.isfinite(run.means)).sum())
         if bad and len(run.steps):
-            in_final = " its last ones among them, so that it has no final score" if math.isnan(run.final()) else ""
+            in_final = " its last ones among them, so that it has no final score" if is_lost else ""
             said.append(f"{run.name}: {bad} of {counted(len(run.steps), 'evaluation')} are no finite numbers{in_final}")
     unfinished = [
         f"{run.name} ({run.steps[-1]:,.0f} steps)" for run in runs if run.is_finished is False and len(run.steps)
@@ -80,22 +83,22 @@ def remarks(runs: Sequence[Run]) -> list[str]:
         said.append(f"not finished, and counted as far as they are: {_some(unfinished)}")
     for environment, settings in by_place(run for run in runs if len(run.steps)).items():
         own = [run for of_setting in settings.values() for run in of_setting]
-        said += _remarks_on(environment, own)
+        said += _remarks_on(environment, own, of_finals)
     return said
 
 
-def _remarks_on(environment: str, runs: Sequence[Run]) -> list[str]:
+def _remarks_on(environment: str, runs: Sequence[Run], of_finals: bool) -> list[str]:
     on = _on([environment]) or " here"
     said = []
     ends = [float(run.steps[-1]) for run in runs]
     if min(ends) < 0.9 * max(ends):
         shortest = min(runs, key=lambda run: run.steps[-1])
         said.append(
-            f"the runs{on} end between {min(ends):,.0f} ({shortest.name}) and {max(ends):,.0f} steps: "
-            "their final scores are of different amounts of training"
+            f"the runs{on} end between {min(ends):,.0f} ({shortest.name}) and {max(ends):,.0f} steps"
+            + (": their final scores are of different amounts of training" if of_finals else "")
         )
     numbers = [len(run.steps) for run in runs]
-    if min(numbers) < LAST_EVALUATIONS:
+    if of_finals and min(numbers) < LAST_EVALUATIONS:
         said.append(
             f"final scores{on} average {min(numbers)} to {LAST_EVALUATIONS} evaluations, as there are no more"
             if max(numbers) >= LAST_EVALUATIONS
@@ -116,22 +119,29 @@ def _on(environments: Sequence[str]) -> str:
 
 
 def _seeds(one: Difference) -> str:
-    smaller, larger = sorted(one.runs)
-    return counted(larger, "seed") if smaller == larger else f"{smaller} and {counted(larger, 'seed')}"
+    first, second = one.runs
+    return counted(second, "seed") if first == second else f"{first} and {counted(second, 'seed')}"
 
 
 def _needed(one: Difference) -> str:
     if min(one.runs) < 2:
         return f"at least {one.runs_needed} of each would be needed"
     if one.runs_needed is None:
-        return f"more than {MOST_RUNS} would be needed"
-    return f"about {one.runs_needed} would be needed"
+        return f"more than {MOST_RUNS} of each would be needed"
+    return f"about {one.runs_needed} of each would be needed"
 
 
-def _left_out(first: str, second: str, differences: Sequence[Difference]) -> str:
-    numbers = [sum(one.left_out[side] for one in differences) for side in (0, 1)]
-    parts = [f"{counted(n, 'run')} of {name}" for n, name in zip(numbers, (first, second), strict=True) if n]
-    return f" (without {listed(parts)}: no final score)" if parts else ""
+def _caveats(differences: Sequence[Difference]) -> Iterator[str]:
+    """Say what a reader of the sentence alone would miss."""
+    names = differences[0].first, differences[0].second
+    for said, numbers in (
+        ("Left out, without a final score: ", [one.left_out for one in differences]),
+        ("Not finished: ", [one.unfinished for one in differences]),
+    ):
+        sums = [sum(each) for each in zip(*numbers, strict=True)]
+        parts = [f"{counted(n, 'run')} of {name}" for n, name in zip(sums, names, strict=True) if n]
+        if parts:
+            yield f"{said}{listed(parts)}."
 
 
 def _some(names: Sequence[str], most: int = 8) -> str:
