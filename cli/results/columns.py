@@ -137,7 +137,9 @@ def _accumulator(folder: Path) -> Any:
 
 def _known(found: Sequence[Found]) -> list[str]:
     evaluated = [name for name, key in _EVALUATED.items() if any(key in one.evaluations for one in found)]
-    episodes = dict.fromkeys(f"{EPISODE}{name}" for one in found for name in one.episodes if name != "steps")
+    episodes = dict.fromkeys(
+        f"{EPISODE}{name}" for one in found for name, values in one.episodes.items() if name != "steps" and len(values)
+    )
     tags: dict[str, None] = {}
     for one in found[:3]:  # runs of one kind have the same tags
         for folder in _event_folders(one.place.path):

@@ -33,11 +33,11 @@ def compare_runs(request: CompareRequest) -> tuple[Comparison, list[str]]:
         raise UsageError(f"--baseline {plain(request.baseline)} is none of the settings{hint}")
     said = [*loaded.remarks, *remarks(runs)]
     ends = [float(run.steps[-1]) for run in runs if len(run.steps)]
-    if request.until is None and any(run.is_finished is False for run in runs) and ends:
+    if request.until is None and any(run.is_finished is False for run in runs) and min(ends, default=0) > 0:
         said.append(f"--until {min(ends):.0f} looks at all runs up to where the shortest is")
     if not any(math.isfinite(run.final()) for run in runs):
         until = f" within {request.until:,} steps" if request.until is not None else ""
-        raise UsageError(f"none of {counted(len(runs), 'run')} has a final score{until}: {'; '.join(said[:3])}")
+        raise UsageError(f"no final score in {counted(len(runs), 'run')}{until}: {'; '.join(said[:3])}")
     return compare(runs, baseline=request.baseline), said
 
 

@@ -106,7 +106,9 @@ def is_run(folder: Path) -> bool:
     :param folder: any
     """
     names = {path.name for path in _listed(folder)}
-    if {EVALUATIONS, STATISTICS} & names or any(name.endswith(MONITOR_ENDING) for name in names):
+    if {EVALUATIONS, STATISTICS, f"{STATISTICS}.journal"} & names or any(
+        name.endswith(MONITOR_ENDING) for name in names
+    ):
         return True
     return CONFIG in names and own_config(folder) is not None
 

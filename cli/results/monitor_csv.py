@@ -1,8 +1,6 @@
 """The files of SB3's ``Monitor``: one row per training episode."""
 
-import csv
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,8 @@ import numpy as np
 from sb3_ddpg_custom.analysis.statistics import Array
 
 MAX_BYTES = 256 * 2**20
+# Steps and seconds that no training takes.
+MOST_STEPS = 1e15
 # SB3's names of a row's parts.
 _RETURN, _LENGTH, _SECONDS = "r", "l", "t"
 
@@ -28,7 +28,8 @@ def read_monitors(paths: Sequence[Path]) -> tuple[dict[str, Array], str]:
     for path in paths:
         table, header = _read(path)
         tables.append(table)
-        env_id = env_id or str(header.get("env_id") or "")
+        named = header.get("env_id")
+        env_id = env_id or (named if isinstance(named, str) else "")
     together = np.concatenate(tables) if tables else np.empty((0, 3))
     together = together[np.argsort(together[:, 2], kind="stable")]
     seconds = together[:, 2] - (min((float(table[0, 3]) for table in tables if len(table)), default=0.0))
@@ -49,19 +50,21 @@ def _read(path: Path) -> tuple[Array, dict[str, Any]]:
             header = json.loads(lines.pop(0)[1:])
         except (ValueError, RecursionError):
             raise ValueError("its first line is not what SB3's Monitor writes") from None
-    names = next(csv.reader(lines[:1]), [])
+    names = lines[0].split(",") if lines else []
     if not isinstance(header, dict) or not {_RETURN, _LENGTH, _SECONDS} <= set(names):
         raise ValueError("it has no columns r, l and t")
     start = header.get("t_start", 0.0)
-    if not isinstance(start, int | float) or not math.isfinite(start):
+    if not isinstance(start, int | float) or not abs(start) < MOST_STEPS:
         start = 0.0
     places = [names.index(name) for name in (_RETURN, _LENGTH, _SECONDS)]
     rows = []
-    for line in csv.reader(lines[1:]):
+    for line in lines[1:]:
+        # Quoted words may hold commas, in columns behind these three only.
+        words = line.split(",")
         try:
-            episode_return, length, seconds = (float(line[place]) for place in places)
+            episode_return, length, seconds = (float(words[place]) for place in places)
         except (ValueError, IndexError):
             continue  # a line that a kill has cut, or a second header where a run went on
-        if length > 0 and math.isfinite(length) and math.isfinite(seconds):
+        if 0 < length < MOST_STEPS and abs(seconds) < MOST_STEPS:
             rows.append((episode_return, length, start + seconds, start))
     return np.array(rows, np.float64).reshape(len(rows), 4), header

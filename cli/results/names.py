@@ -6,19 +6,19 @@ from pathlib import Path
 _SEED = re.compile(r"(?i)[-_. ]*(?:seed|run|trial)[-_ ]?(\d+)$")
 _NUMBER = re.compile(r"(\d+)$")
 _DIGITS = re.compile(r"(\d+)")
-_LONGEST = 80
 
 
-def plain(text: object) -> str:
+def plain(text: object, *, most: int = 80) -> str:
     """Write a name of others so that it can be printed: no control characters, no line breaks, not endlessly long.
 
     >>> plain("red \\x1b[31m name")
     'red \\\\x1b[31m name'
 
     :param text: a name
+    :param most: characters
     """
     shown = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(text))
-    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
 def seed_of(name: str) -> str | None:

@@ -52,11 +52,9 @@ def prepare(request: PlotRequest) -> Drawing:
     said = [*loaded.remarks, *remarks(runs, of_finals=request.kind != "curves")]
     runs, x_label = along(runs, request.x)
     if not any(math.isfinite(mean) for run in runs for mean in run.means):
-        raise UsageError(
-            f"none of {counted(len(runs), 'run')} has anything to draw: {'; '.join(said[:3]) or 'all empty'}"
-        )
+        raise UsageError(f"nothing to draw in {counted(len(runs), 'run')}: {'; '.join(said[:3]) or 'all are empty'}")
     if request.kind != "curves" and not any(math.isfinite(run.final()) for run in runs):
-        raise UsageError(f"none of {counted(len(runs), 'run')} has a final score: {'; '.join(said[:3])}")
+        raise UsageError(f"no final score in {counted(len(runs), 'run')}: {'; '.join(said[:3])}")
     return Drawing(request=request, runs=tuple(runs), x_label=x_label, y_label=y_label, remarks=tuple(said))
 
 

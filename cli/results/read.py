@@ -18,7 +18,7 @@ from sb3_ddpg_custom.cli.errors import one_line
 from sb3_ddpg_custom.cli.paths import shown_in
 from sb3_ddpg_custom.cli.results.find import Place
 from sb3_ddpg_custom.cli.results.layout import CONFIG, EVALUATIONS, MONITOR_ENDING, RUN_KEY, STATISTICS, own_config
-from sb3_ddpg_custom.cli.results.monitor_csv import MAX_BYTES, read_monitors
+from sb3_ddpg_custom.cli.results.monitor_csv import MAX_BYTES, MOST_STEPS, read_monitors
 from sb3_ddpg_custom.cli.results.names import plain, seed_of, without_seed
 from sb3_ddpg_custom.cli.run_folder import DONE, STATE
 from sb3_ddpg_custom.wrappers import load_statistics
@@ -138,10 +138,13 @@ def _evaluations(path: Path | None, problems: list[str]) -> dict[str, NDArray[An
             raise ValueError("it has no timesteps and results, as SB3's EvalCallback writes them")
         if steps.ndim != 1 or results.ndim != 2 or len(steps) != len(results):
             raise ValueError(f"its timesteps have the shape {steps.shape}, its results {results.shape}")
-        if not all(one.dtype.kind in "iuf" for one in (steps, results)) or not np.isfinite(steps).all():
-            raise ValueError("its timesteps or results are no numbers")
+        if (
+            not all(one.dtype.kind in "iuf" for one in (steps, results))
+            or not (np.abs(steps.astype(np.float64)) < MOST_STEPS).all()
+        ):
+            raise ValueError("its timesteps or results are no numbers of steps and returns")
     except (OSError, ValueError) as error:
-        problems.append(f"{plain(path.name)} cannot be read: {plain(shown_in(one_line(error), path))}")
+        problems.append(f"{plain(path.name)} cannot be read: {_reason(error, path)}")
         return empty
     order = np.argsort(steps, kind="stable")
     kept = {name: one for name, one in arrays.items() if len(one.shape) and len(one) == len(steps)}
@@ -159,7 +162,7 @@ def _episodes(path: Path, problems: list[str]) -> tuple[dict[str, Array], str]:
     try:
         columns, env_id = read_monitors(monitors)
     except (OSError, ValueError) as error:
-        problems.append(f"{MONITOR_ENDING} cannot be read: {plain(shown_in(one_line(error), path))}")
+        problems.append(f"{MONITOR_ENDING} cannot be read: {_reason(error, path)}")
     statistics = path / STATISTICS
     if path.is_dir() and (statistics.exists() or journal_path(statistics).exists()):
         try:
@@ -168,8 +171,12 @@ def _episodes(path: Path, problems: list[str]) -> tuple[dict[str, Array], str]:
             table = load_statistics(statistics)
             columns = {_MINE.get(name, name): values.astype(np.float64) for name, values in table.items()}
         except (OSError, ValueError) as error:
-            problems.append(f"{STATISTICS} cannot be read: {plain(shown_in(one_line(error), path))}")
+            problems.append(f"{STATISTICS} cannot be read: {_reason(error, path)}")
     return columns, env_id
+
+
+def _reason(error: Exception, path: Path) -> str:
+    return plain(shown_in(shown_in(one_line(error), path), path.resolve()), most=200)
 
 
 def _check_size(path: Path) -> None:

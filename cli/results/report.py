@@ -29,10 +29,10 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         console.print(_overall(comparison.overall, width))
         console.print()
     for pair in comparison.pairs:
-        console.print(pair.sentence, style="bold")
-        if pair.environments:
+        if pair.environments or len(comparison.pairs) == 1:
+            console.print(pair.sentence, style="bold")
             console.print(_differences(pair, comparison.differences))
-        console.print()
+            console.print()
     console.print(_what_it_is(comparison))
 
 

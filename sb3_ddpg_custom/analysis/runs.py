@@ -11,6 +11,8 @@ from sb3_ddpg_custom.analysis.statistics import Array
 
 #: evaluations that a final score averages
 LAST_EVALUATIONS = 10
+# Variances of larger numbers are none that a float holds.
+_OVERFLOWS = 1e100
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,22 +52,23 @@ class Run:
 
     @property
     def means(self) -> Array:
-        """Mean return of each evaluation, (n,); NaN where an episode's return is no finite number."""
+        """Mean return of each evaluation, (n,); NaN where an episode's return is no number to compute with."""
         means = np.full(len(self.returns), np.nan)
-        finite = np.isfinite(self.returns).all(axis=1)
+        finite = (np.abs(self.returns) < _OVERFLOWS).all(axis=1)
         if self.returns.size:
             means[finite] = self.returns[finite].mean(axis=1)
         return means
 
     def until(self, steps: float) -> "Run":
-        """Take the evaluations and training episodes up to a step.
+        """Take the evaluations and training episodes up to a step; a run that goes on behind it came to this end.
 
         :param steps: env steps
         """
         there = self.steps <= steps
         ended = np.asarray(self.episodes.get("steps", ())) <= steps
         episodes = {name: np.asarray(values)[ended] for name, values in self.episodes.items()}
-        return replace(self, steps=self.steps[there], returns=self.returns[there], episodes=episodes)
+        came = True if not there.all() else self.is_finished
+        return replace(self, steps=self.steps[there], returns=self.returns[there], episodes=episodes, is_finished=came)
 
     def final(self, last: int = LAST_EVALUATIONS) -> float:
         """Average the last evaluations' means, as many as there are.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from sb3_ddpg_custom.analysis.findings import Difference
-from sb3_ddpg_custom.analysis.runs import LAST_EVALUATIONS, Run, by_place
+from sb3_ddpg_custom.analysis.runs import LAST_EVALUATIONS, Run, by_place, settings_of
 from sb3_ddpg_custom.analysis.significance import MOST_RUNS
 
 
@@ -19,7 +19,7 @@ def sentence(first: str, second: str, differences: Sequence[Difference]) -> str:
     :return: one sentence, and a short one each for runs that are left out or not finished
     """
     if not differences:
-        return f"{first} and {second} have no environment in common."
+        return f"{first} and {second} have no environment in common in which both have a final score."
     parts: list[str] = []
     for verdict in ("better", "worse"):
         places = [one.environment for one in differences if one.verdict == verdict]
@@ -74,14 +74,18 @@ def remarks(runs: Sequence[Run], *, of_finals: bool = True) -> list[str]:
         is_lost = of_finals and math.isnan(run.final())
         bad = int((~np.isfinite(run.means)).sum())
         if bad and len(run.steps):
-            in_final = " its last ones among them, so that it has no final score" if is_lost else ""
+            in_final = ", its last ones among them, so that it has no final score" if is_lost else ""
             said.append(f"{run.name}: {bad} of {counted(len(run.steps), 'evaluation')} are no finite numbers{in_final}")
     unfinished = [
         f"{run.name} ({run.steps[-1]:,.0f} steps)" for run in runs if run.is_finished is False and len(run.steps)
     ]
     if unfinished:
         said.append(f"not finished, and counted as far as they are: {_some(unfinished)}")
-    for environment, settings in by_place(run for run in runs if len(run.steps)).items():
+    places = by_place(run for run in runs if len(run.steps))
+    partial = [one for one in settings_of(runs) if any(one not in settings for settings in places.values())]
+    if of_finals and partial:
+        said.append(f"without runs in every environment, and so not in what is said of all: {_some(partial)}")
+    for environment, settings in places.items():
         own = [run for of_setting in settings.values() for run in of_setting]
         said += _remarks_on(environment, own, of_finals)
     return said
