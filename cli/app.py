@@ -14,9 +14,11 @@ import typer
 
 from sb3_ddpg_custom import __version__
 from sb3_ddpg_custom.cli.commands.bench import bench_command
+from sb3_ddpg_custom.cli.commands.compare import compare_command
 from sb3_ddpg_custom.cli.commands.evaluate import evaluate_command
 from sb3_ddpg_custom.cli.commands.inspect_file import inspect_command
 from sb3_ddpg_custom.cli.commands.list_aliases import list_command
+from sb3_ddpg_custom.cli.commands.plot import plot_command
 from sb3_ddpg_custom.cli.commands.resume import resume_command
 from sb3_ddpg_custom.cli.commands.show_config import config_command
 from sb3_ddpg_custom.cli.commands.study import study_command
@@ -36,6 +38,8 @@ app.command("study")(study_command)
 app.command("tune")(tune_command)
 app.command("resume")(resume_command)
 app.command("evaluate")(evaluate_command)
+app.command("compare")(compare_command)
+app.command("plot")(plot_command)
 app.command("inspect")(inspect_command)
 app.command("list")(list_command)
 app.command("config")(config_command)

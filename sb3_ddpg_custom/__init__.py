@@ -16,6 +16,10 @@ if TYPE_CHECKING:
         PerEnvActionNoise,
     )
     from sb3_ddpg_custom.acting.parameter_noise import ParameterNoise
+    from sb3_ddpg_custom.analysis.comparison import compare
+    from sb3_ddpg_custom.analysis.plot_style import save_figure
+    from sb3_ddpg_custom.analysis.plots import plot_curves, plot_intervals, plot_profile
+    from sb3_ddpg_custom.analysis.runs import Run
     from sb3_ddpg_custom.ddpg import DDPG
     from sb3_ddpg_custom.replay.buffer import ReplayBuffer
     from sb3_ddpg_custom.replay.experience_replay import ExperienceReplay
@@ -32,6 +36,12 @@ _HOME = {
     "EpisodeBias": "acting.action_noise",
     "PerEnvActionNoise": "acting.action_noise",
     "ParameterNoise": "acting.parameter_noise",
+    "Run": "analysis.runs",
+    "compare": "analysis.comparison",
+    "plot_curves": "analysis.plots",
+    "plot_intervals": "analysis.plots",
+    "plot_profile": "analysis.plots",
+    "save_figure": "analysis.plot_style",
 }
 
 __all__ = [
@@ -43,6 +53,12 @@ __all__ = [
     "ParameterNoise",
     "PerEnvActionNoise",
     "ReplayBuffer",
+    "Run",
+    "compare",
+    "plot_curves",
+    "plot_intervals",
+    "plot_profile",
+    "save_figure",
 ]
 
 

@@ -1,0 +1,1 @@
+"""Finished and unfinished runs of ours and of others: found, read, compared, drawn."""

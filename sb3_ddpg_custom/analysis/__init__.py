@@ -1,0 +1,1 @@
+"""Comparing trainings: scores with intervals, what may be concluded from them, and figures."""
