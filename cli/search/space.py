@@ -82,7 +82,7 @@ def read_space(path: Path | None) -> Space:
     document = parse_yaml(default_space_text() if path is None else read_text(path), source)
     if not isinstance(document, dict) or not document:
         raise UsageError(
-            f"`{source}` holds {received(document)}; a search space is such as tau: {{low: 0.001, high: 0.05, log: true}}"
+            f"`{source}` holds {received(document)}; a search space is such as tau: {{low: 0.001, high: 0.05}}"
         )
     return {str(key): _dimension(key, value, source) for key, value in document.items()}
 

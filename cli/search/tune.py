@@ -163,6 +163,7 @@ def draw(study: "optuna.Study", folder: Path) -> list[Path]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna calls all of this experimental
         for name in ("history", "importance"):
+            axes: Any
             try:
                 if name == "history":
                     axes = pictures.plot_optimization_history(study)

@@ -1,0 +1,201 @@
+"""``ddpg tune``: what is searched, by how many processes, and what is left when some of them die."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from conftest import SMALL
+from helpers import Ddpg
+
+from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.search.space import Choice, Range, default_space_text, read_space
+from sb3_ddpg_custom.cli.search.storage import Claims
+from sb3_ddpg_custom.cli.search.trial_runs import evaluations
+
+optuna = pytest.importorskip("optuna")
+# No pruning: which of two trials is below the median depends on which comes first.
+QUICK = ("--steps", "200", "--eval-episodes", "1", "--seeds-per-trial", "2", "--no-prune", *SMALL)
+SPACE = """
+learning_rate: {low: 1e-4, high: 1e-2, log: true}
+n_steps: {low: 1, high: 3}
+policy_kwargs.net_arch: {choices: [[8], [16, 16]]}
+"""
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Path:
+    path = tmp_path / "space.yml"
+    path.write_text(SPACE)
+    return path
+
+
+def test_the_default_space_names_real_settings() -> None:
+    space = read_space(None)
+    assert space["tau"] == Range(low=0.001, high=0.05, log=True)
+    assert space["n_steps"] == Choice([1, 3, 5])
+    assert space["policy_kwargs.net_arch"] == Choice([[64, 64], [256, 256], [400, 300]])
+
+
+def test_a_space_of_ones_own(space: Path) -> None:
+    assert read_space(space) == {
+        "learning_rate": Range(low=1e-4, high=1e-2, log=True),
+        "n_steps": Range(low=1, high=3),
+        "policy_kwargs.net_arch": Choice([[8], [16, 16]]),
+    }
+
+
+def test_suggestions_have_the_kind_that_the_space_has() -> None:
+    trial: Any = optuna.trial.FixedTrial({"a": 3, "b": 0.5, "c": "[8]", "d": "x"})
+    assert Range(low=1, high=4).suggest("a", trial) == 3
+    assert isinstance(Range(low=1, high=4).suggest("a", trial), int)
+    assert Range(low=0.0, high=1.0).suggest("b", trial) == 0.5
+    assert Choice([[8], [9]]).suggest("c", trial) == [8]
+    assert Choice(["x", None]).suggest("d", trial) == "x"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "holds None; a search space is such as tau"),
+        ("[1]", r"holds \[1\]"),
+        ("tao: {low: 1, high: 2}", "unknown key 'tao'; did you mean 'tau'"),
+        ("tau: 3", "tau is 3; write"),
+        ("tau: {lo: 1}", "unknown key tau.lo; did you mean 'low'"),
+        ("tau: {low: 1}", "low and high are numbers"),
+        ("tau: {low: 2, high: 1}", "low below high"),
+        ("tau: {low: 0, high: 1, log: true}", "above 0 with log"),
+        ("tau: {low: a, high: 1}", "low and high are numbers"),
+        ("tau: {choices: []}", r"tau.choices is \[\]; write a list"),
+        ("tau: {choices: [1], low: 0}", "nothing beside it"),
+    ],
+)
+def test_what_is_no_space_is_a_sentence(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "s.yml").write_text(text)
+    with pytest.raises(UsageError, match=why):
+        read_space(tmp_path / "s.yml")
+
+
+def test_a_search_from_beginning_to_end(ddpg: Ddpg, tmp_path: Path, space: Path) -> None:
+    command = ("tune", "pendulum", "--trials", 3, "--space", space, *QUICK, "--confirm-seeds", 2, "--out", tmp_path)
+    result = json.loads(ddpg(*command, "--json").stdout)
+    folder = tmp_path / "tune"
+    assert result["trials"] == {"COMPLETE": 3}
+    assert [(run["setting"], run["seed"], run["state"]) for run in result["confirmed"]] == [
+        (setting, seed, "done") for setting in ("default", "best") for seed in (1000, 1001)
+    ]
+    runs = folder / "Pendulum-v1"
+    values = [
+        np.mean([evaluations(runs / f"trial-{number}" / f"seed-{seed}")[-3:].mean() for seed in (0, 1)])
+        for number in range(3)
+    ]
+    # With two seeds, nothing is trimmed: the interquartile mean is the mean.
+    assert (result["best"], result["value"]) == (int(np.argmax(values)), pytest.approx(max(values)))
+    best = yaml.safe_load((folder / "best.yml").read_text())["Pendulum-v1"]
+    assert best["learning_rate"] == result["params"]["learning_rate"]
+    assert best["policy_kwargs"]["net_arch"] == json.loads(result["params"]["policy_kwargs.net_arch"])
+    assert best["batch_size"] == 16  # of --set
+    for picture in ("history.png", "importance.png"):
+        assert (folder / picture).read_bytes().startswith(b"\x89PNG")
+
+    # Its configuration is one that ddpg train takes.
+    ddpg("config", "pendulum", "--config", folder / "best.yml")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix in (".zip", ".npz")}
+    again = ddpg(*command)
+    assert "trials: 3 complete; best: " in again.stdout
+    assert f"--config {folder / 'best.yml'}" in again.stdout
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SIGKILL to a process group")
+@pytest.mark.timeout(240)
+def test_two_processes_share_a_search_and_one_is_killed(tmp_path: Path, space: Path) -> None:
+    command = [
+        *(sys.executable, "-m", "sb3_ddpg_custom.cli", "tune", "pendulum", "--trials", "8", "--space", str(space)),
+        *("--jobs", "1", *QUICK, "--confirm-seeds", "0", "--out", str(tmp_path)),
+    ]
+    folder = tmp_path / "tune"
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    first, second = start(), start()
+    until = time.monotonic() + 100
+    while time.monotonic() < until and len(list(folder.glob("Pendulum-v1/*/seed-0/state/step-*.json"))) < 3:
+        time.sleep(0.05)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    out, err = second.communicate(timeout=150)
+    assert second.returncode == 0, err
+    assert "trials: 8 complete" in out
+
+    backend = optuna.storages.journal.JournalFileBackend(str(folder / "journal.log"))
+    study = optuna.load_study(study_name="tune", storage=optuna.storages.JournalStorage(backend))
+    assert [trial.number for trial in study.trials] == list(range(8))
+    assert sorted(path.name for path in (folder / "Pendulum-v1").iterdir()) == [
+        f"trial-{number}" for number in range(8)
+    ]
+    for trial in study.trials:
+        runs = [folder / "Pendulum-v1" / f"trial-{trial.number}" / f"seed-{seed}" for seed in (0, 1)]
+        assert trial.value == pytest.approx(np.mean([evaluations(run)[-3:].mean() for run in runs]))
+    assert not list(folder.glob(".*.lock"))
+
+
+def test_a_trial_below_the_median_is_stopped(
+    ddpg: Ddpg, tmp_path: Path, space: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("optuna.pruners.MedianPruner.prune", lambda self, study, trial: trial.number == 1)
+    options = [word for word in QUICK if word != "--no-prune"]
+    command = ("tune", "pendulum", "--trials", 2, "--space", space, *options, "--steps", 3000, "--confirm-seeds", 0)
+    printed = ddpg(*command, "--out", tmp_path)
+    assert "trial 1: stopped, below the median" in printed.stderr
+    assert "trials: 1 complete, 1 pruned; best: 0" in printed.stdout
+    assert not (tmp_path / "tune" / "Pendulum-v1" / "trial-1" / "seed-0" / "final.zip").exists()
+
+
+def test_a_trial_that_fails_is_told_and_not_the_best(ddpg: Ddpg, tmp_path: Path) -> None:
+    (tmp_path / "space.yml").write_text("env_kwargs: {choices: [{g: 10.0}, {nonsense: 1}]}")
+    printed = ddpg(
+        *("tune", "pendulum", "--trials", 6, "--space", tmp_path / "space.yml", *QUICK, "--confirm-seeds", 0),
+        *("--out", tmp_path, "--json"),
+    )
+    counts = json.loads(printed.stdout)["trials"]
+    assert counts["COMPLETE"] + counts["FAIL"] == 6
+    assert "refuses its env_kwargs {'nonsense': 1}" in printed.stderr
+
+
+def test_claims_are_given_back(tmp_path: Path) -> None:
+    claims = Claims(tmp_path)
+    assert claims.claim("x")
+    assert claims.claim("x")
+    with claims.alone("y"):
+        assert (tmp_path / ".y.lock").exists()
+    claims.release_all()
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_space_can_be_printed(ddpg: Ddpg) -> None:
+    assert ddpg("tune", "pendulum", "--print-space").stdout == default_space_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--space", "no.yml"), "no.yml"),
+        (("--set", "tao=1"), "--set tao: unknown key 'tao'; did you mean 'tau'?"),
+        (("--name", "a/b"), "--name 'a/b' is no name for a folder"),
+        (("--on", "slurm:local"), "needs to know how many runs to make at once; add --jobs N"),
+        (("--storage", "nonsense://x"), "--storage nonsense://x cannot be opened"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_a_sentence(refused: Any, options: tuple[str, ...], sentence: str) -> None:
+    assert sentence in refused("tune", "pendulum", "--trials", "1", *options)
