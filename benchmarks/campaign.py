@@ -1,0 +1,103 @@
+"""Train every shipped configuration with several seeds, and keep what came out: one small JSON per finished run.
+
+python benchmarks/campaign.py               # goes on where it stopped; make campaign does so at low priority
+python benchmarks/campaign.py hopper        # only benchmarks/studies/hopper.yml
+
+Each file of ``benchmarks/studies`` is one that ``ddpg study`` makes; the runs lie in ``benchmarks/runs``, which git
+ignores, and the JSONs in ``benchmarks/results``, from which ``benchmarks/tables.py`` makes the tables.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+import yaml
+
+from sb3_ddpg_custom.cli.experiments.plan import JOB_FILE, read_job
+from sb3_ddpg_custom.cli.run_folder import is_done
+
+HERE = Path(__file__).resolve().parent
+STUDIES, RUNS, RESULTS = HERE / "studies", HERE / "runs", HERE / "results"
+# From what is quick and known to work to what takes days.
+ORDER = (
+    *("pendulum", "inverted_pendulum", "mountain_car_continuous", "reacher", "lunar_lander", "pendulum_classic"),
+    *("hopper", "walker2d", "half_cheetah", "bipedal_walker", "swimmer", "inverted_double_pendulum", "ant", "humanoid"),
+)
+_LOOK_SECONDS = 20.0
+
+
+def main(
+    studies: Annotated[list[str] | None, typer.Argument(help="Names of files in benchmarks/studies.")] = None,
+    jobs: Annotated[str, typer.Option(help="As of ddpg study.")] = "auto",
+    runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = RUNS,
+) -> None:
+    """Make what is missing, and write a JSON for each run as it ends."""
+    for name in studies or ORDER:
+        file = STUDIES / f"{name}.yml"
+        if not file.exists():
+            raise SystemExit(f"there is no {file}")
+        command = [sys.executable, "-m", "sb3_ddpg_custom.cli", "study", str(file), "--out", str(runs), "--jobs", jobs]
+        process = subprocess.Popen(command)
+        while process.poll() is None:
+            time.sleep(_LOOK_SECONDS)
+            keep_results(runs / name, name)
+        keep_results(runs / name, name)
+        if process.returncode > 128:  # a signal: it has saved what it had
+            raise SystemExit(process.returncode)
+
+
+def keep_results(study: Path, name: str) -> None:
+    """Write a JSON for each finished run that has none yet.
+
+    :param study: folder of the runs
+    :param name: of the study
+    """
+    for path in sorted(study.glob(f"*/*/*/{JOB_FILE}")):
+        job = read_job(path.parent)
+        result = RESULTS / name / f"{job.setting}-seed-{job.seed}.json"
+        if not result.exists() and is_done(job.folder, job.total_steps):
+            result.parent.mkdir(parents=True, exist_ok=True)
+            result.write_text(json.dumps(_result(path.parent), separators=(",", ":")) + "\n")
+
+
+def settings_hash(entry: dict[str, Any]) -> str:
+    """Name hyper-parameters by their content.
+
+    :param entry: as in a configuration file
+    """
+    return hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _result(run: Path) -> dict[str, Any]:
+    job = read_job(run)
+    with np.load(run / "evaluations.npz") as file:
+        steps, returns = file["timesteps"].tolist(), np.round(file["results"], 3).tolist()
+    document = yaml.safe_load((run / "config.yml").read_text())
+    return {
+        "env": job.env_id,
+        "setting": job.setting,
+        "seed": job.seed,
+        "settings_hash": settings_hash(job.entry),
+        "settings": job.entry,
+        "commit": _commit(),
+        "versions": {**document["run"]["versions"], "python": sys.version.split()[0]},
+        "package": version("sb3-ddpg-custom"),
+        "steps": steps,
+        "returns": returns,
+    }
+
+
+def _commit() -> str:
+    answer = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True)
+    return answer.stdout.strip() or "unknown"
+
+
+if __name__ == "__main__":
+    typer.run(main)
