@@ -105,7 +105,7 @@ def plot_profile(data: Runs, *, title: str | None = None, size: Size | None = No
     :param data: runs, or a long table; runs without a final score are left out
     :param title: above it
     :param size: inches
-    :raises ValueError: if no setting has runs in every environment
+    :raises ValueError: if no run has a final score, or no setting has runs in every environment
     """
     strata, label = _finals(data)
     looks = _looks(data)
@@ -139,7 +139,7 @@ def plot_intervals(data: Runs, *, title: str | None = None, size: Size | None = 
     :param data: runs, or a long table; runs without a final score are left out
     :param title: above it
     :param size: inches
-    :raises ValueError: if no setting has runs in every environment
+    :raises ValueError: if no run has a final score, or no setting has runs in every environment
     """
     strata, label = _finals(data)
     names, looks = list(strata), _looks(data)
@@ -170,6 +170,8 @@ def _looks(data: Runs) -> dict[str, Look]:
 
 def _finals(data: Runs) -> tuple[dict[str, list[Array]], str]:
     runs = [run for run in runs_of(data) if math.isfinite(run.final())]
+    if not runs:
+        raise ValueError("no run has a final score")
     environments = by_place(runs)
     if len(environments) == 1:
         settings = next(iter(environments.values()))
