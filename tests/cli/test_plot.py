@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 from torch.utils.tensorboard import SummaryWriter
 
+from sb3_ddpg_custom.analysis.comparison import compare
 from sb3_ddpg_custom.analysis.plot_style import add_legend, look, new_figure, save_figure, styled
 from sb3_ddpg_custom.analysis.plots import plot_curves, plot_intervals, plot_profile
 from sb3_ddpg_custom.analysis.runs import Run
@@ -91,6 +92,19 @@ def test_a_setting_keeps_its_colour_in_every_picture(study: Path) -> None:
     assert plot_profile(runs).axes[0].lines[1].get_color() == look(1).colour
     assert plot_intervals(runs).axes[0].lines[-1].get_color() == look(1).colour
     assert plot_profile(alone).axes[0].lines[0].get_color() == look(0).colour
+
+
+def test_an_interval_is_drawn_from_end_to_end_and_a_profile_falls_at_the_scores(study: Path) -> None:
+    runs = load_runs([str(study)]).runs
+    bar = plot_intervals(runs).axes[0].lines[0]
+    interval = compare(runs).summaries[0].final.iqm
+    assert np.asarray(bar.get_xdata()).tolist() == [interval.low, interval.high]
+    assert bar.get_solid_capstyle() == "butt"
+    line = plot_profile(runs).axes[0].lines[0]
+    falls = np.flatnonzero(np.diff(ys(line)))
+    assert np.asarray(line.get_xdata())[falls + 1].tolist() == FIVE
+    assert ys(line)[0] == 1.0
+    assert ys(line)[-1] == 0.0
 
 
 def test_the_legend_hides_nothing(study: Path) -> None:
@@ -231,6 +245,16 @@ def test_functions_take_tables(tmp_path: Path) -> None:
         plot_curves([nothing])
     with pytest.raises(ValueError, match="no run has a final score"):
         plot_profile([nothing])
+
+
+def test_the_example_of_the_page_says_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).resolve().parents[2] / "docs" / "compare.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert f"# {names['found'].pairs[0].sentence}" in code
+    assert png_size(tmp_path / "curves.png") == (1280, 880)
 
 
 def test_matplotlib_is_imported_when_something_is_drawn_and_no_sooner() -> None:
