@@ -44,7 +44,8 @@ def test_the_wheel_holds_one_top_level_name_with_everything_in_it(distributions:
         "updates/autograd.py",
     ):
         assert f"sb3_ddpg_custom/{expected}" in names
-    shipped = {path.name for path in (ROOT / "zoo_configs").glob("*.yml")}
+    folders = ("zoo_configs", "cli/search")
+    shipped = {path.name for folder in folders for path in (ROOT / folder).glob("*.yml")}
     assert shipped == {Path(name).name for name in names if name.endswith(".yml")}
 
 

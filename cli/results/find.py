@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.paths import shown
 from sb3_ddpg_custom.cli.results.layout import CONFIG, EVALUATIONS, MONITOR_ENDING, STATISTICS, own_config
-from sb3_ddpg_custom.cli.results.names import in_order, plain
+from sb3_ddpg_custom.cli.results.names import in_order, plain, plain_path
 
 _MOST_DEPTH = 10
 _MOST_FOLDERS = 50_000
@@ -45,7 +44,7 @@ def find_runs(words: Sequence[str]) -> tuple[list[Place], list[str]]:
         for path in paths:
             places = [Place(one, label) for one in _runs_in(path)]
             if not places:
-                remarks.append(f"no run in {plain(shown(path))}")
+                remarks.append(f"no run in {plain_path(path)}")
             for place in places:
                 found.setdefault((place.path.resolve(), label), place)
     return list(found.values()), remarks
@@ -91,7 +90,7 @@ def _runs_in(path: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         if len(seen) > _MOST_FOLDERS:
-            raise UsageError(f"{plain(shown(path))} holds more than {_MOST_FOLDERS:,} folders; name a smaller one")
+            raise UsageError(f"{plain_path(path)} holds more than {_MOST_FOLDERS:,} folders; name a smaller one")
         if is_run(folder):
             yield folder
         elif depth < _MOST_DEPTH:

@@ -9,9 +9,8 @@ from typing import Any
 from sb3_ddpg_custom.analysis.bands import binned
 from sb3_ddpg_custom.analysis.runs import Run
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.paths import shown
 from sb3_ddpg_custom.cli.results.find import find_runs
-from sb3_ddpg_custom.cli.results.names import plain
+from sb3_ddpg_custom.cli.results.names import plain, plain_path
 from sb3_ddpg_custom.cli.results.read import Found, read_run
 
 _LONGEST_NAME = 60
@@ -54,7 +53,7 @@ def load_runs(words: Sequence[str]) -> Loaded:
         if one.environment not in evaluated and len(one.episodes.get("steps", ())):
             steps, returns = binned(one.episodes["steps"], one.episodes["return"])
             episodes_of.add(one.environment or "these runs")
-        path = plain(shown(one.place.path))
+        path = plain_path(one.place.path)
         remarks += [f"{path}: {problem}" for problem in one.problems]
         runs.append(
             Run(

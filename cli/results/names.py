@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from sb3_ddpg_custom.cli.paths import shown
+
 _SEED = re.compile(r"(?i)[-_. ]*(?:seed|run|trial)[-_ ]?(\d+)$")
 _NUMBER = re.compile(r"(\d+)$")
 _DIGITS = re.compile(r"(\d+)")
@@ -19,6 +21,14 @@ def plain(text: object, *, most: int = 80) -> str:
     """
     shown = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(text))
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def plain_path(path: Path) -> str:
+    """Write a path for the screen: short where it lies in the current folder, and as :func:`plain` otherwise.
+
+    :param path: absolute, or as the user wrote it
+    """
+    return plain(shown(path), most=5_000)
 
 
 def seed_of(name: str) -> str | None:

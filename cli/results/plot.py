@@ -9,10 +9,9 @@ from typing import Any
 from sb3_ddpg_custom.analysis.runs import Run
 from sb3_ddpg_custom.analysis.sentences import counted, remarks
 from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
-from sb3_ddpg_custom.cli.paths import shown
 from sb3_ddpg_custom.cli.results.columns import along, with_column
 from sb3_ddpg_custom.cli.results.load import load_runs
-from sb3_ddpg_custom.cli.results.names import plain
+from sb3_ddpg_custom.cli.results.names import plain, plain_path
 from sb3_ddpg_custom.cli.results.options import PlotRequest
 from sb3_ddpg_custom.cli.results.text_plot import draw_curves
 
@@ -84,7 +83,7 @@ def draw_file(drawing: Drawing) -> Path:
     try:
         save_figure(figure, path, dpi=request.dpi)
     except OSError as error:
-        raise RunError(f"--out {plain(shown(path))} cannot be written: {one_line(error.strerror or error)}") from error
+        raise RunError(f"--out {plain_path(path)} cannot be written: {one_line(error.strerror or error)}") from error
     return path
 
 

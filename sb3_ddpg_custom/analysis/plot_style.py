@@ -119,7 +119,7 @@ def add_legend(figure: "Figure", handles: "Sequence[Artist]", names: Sequence[st
         shown.set_text(text)  # matplotlib leaves out names that begin with an underscore, but not here
 
 
-def save_figure(figure: "Figure", path: Path, *, dpi: int = 200) -> None:
+def save_figure(figure: "Figure", path: str | Path, *, dpi: int = 200) -> None:
     """Write a figure whole or not at all, its fonts in it.
 
     :param figure: which :func:`sb3_ddpg_custom.analysis.plots.plot_curves` or another of them has drawn
@@ -129,6 +129,7 @@ def save_figure(figure: "Figure", path: Path, *, dpi: int = 200) -> None:
     """
     from sb3_ddpg_custom.atomic import replacing
 
+    path = Path(path)
     kind = path.suffix.lower().removeprefix(".")
     # Without the time the same runs give the same bytes.
     facts: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Size: TypeAlias = tuple[float, float]
-_THRESHOLDS = 201
 _TITLES = {"iqm": "IQM", "mean": "mean", "median": "median"}
 
 
@@ -105,13 +104,14 @@ def plot_profile(data: Runs, *, title: str | None = None, size: Size | None = No
     :param data: runs, or a long table; runs without a final score are left out
     :param title: above it
     :param size: inches
-    :raises ValueError: if no setting has runs in every environment
+    :raises ValueError: if no run has a final score, or no setting has runs in every environment
     """
     strata, label = _finals(data)
     looks = _looks(data)
     everything = np.concatenate([one for own in strata.values() for one in own])
     spread = float(np.ptp(everything)) or 1.0
-    thresholds = np.linspace(everything.min() - 0.03 * spread, everything.max() + 0.03 * spread, _THRESHOLDS)
+    ends = everything.min() - 0.03 * spread, everything.max() + 0.03 * spread
+    thresholds = np.unique([*everything, *ends])  # the share changes nowhere else
     with styled():
         figure, (axes,) = new_figure(1, size)
         handles = []
@@ -139,7 +139,7 @@ def plot_intervals(data: Runs, *, title: str | None = None, size: Size | None = 
     :param data: runs, or a long table; runs without a final score are left out
     :param title: above it
     :param size: inches
-    :raises ValueError: if no setting has runs in every environment
+    :raises ValueError: if no run has a final score, or no setting has runs in every environment
     """
     strata, label = _finals(data)
     names, looks = list(strata), _looks(data)
@@ -150,7 +150,9 @@ def plot_intervals(data: Runs, *, title: str | None = None, size: Size | None = 
             for row, one in enumerate(scores):
                 estimate, style = getattr(one, key), looks[names[row]]
                 if math.isfinite(estimate.low):
-                    axes.plot([estimate.low, estimate.high], [row, row], color=style.colour, alpha=0.35, linewidth=9)
+                    # Other caps would reach beyond the interval.
+                    bar: dict[str, Any] = {"linewidth": 9, "solid_capstyle": "butt", "alpha": 0.35}
+                    axes.plot([estimate.low, estimate.high], [row, row], color=style.colour, **bar)
                 axes.plot([estimate.value], [row], style.marker, color=style.colour, markersize=8)
             axes.set(title=heading, ylim=(len(names) - 0.4, -0.6), yticks=range(len(names)))
             axes.set_yticklabels([_shortened(name) for name in names] if axes is panels[0] else [])
@@ -170,6 +172,8 @@ def _looks(data: Runs) -> dict[str, Look]:
 
 def _finals(data: Runs) -> tuple[dict[str, list[Array]], str]:
     runs = [run for run in runs_of(data) if math.isfinite(run.final())]
+    if not runs:
+        raise ValueError("no run has a final score")
     environments = by_place(runs)
     if len(environments) == 1:
         settings = next(iter(environments.values()))
