@@ -22,13 +22,13 @@ _BEGIN, _END = "<!-- made by benchmarks/tables.py -->", "<!-- end -->"
 _LAST = 10  # evaluations whose mean is a run's final score
 #: what others have published for DDPG: best or final, env steps, and where; the two are never to be mixed
 PUBLISHED = {
-    "pendulum": ("final −152", 20_000, "rl-baselines3-zoo"),
+    "pendulum": ("final -152", 20_000, "rl-baselines3-zoo"),
     "mountain_car_continuous": ("final 93.5", 300_000, "rl-baselines3-zoo"),
     "lunar_lander": ("final 230", 300_000, "rl-baselines3-zoo"),
     "bipedal_walker": ("final 197", 1_000_000, "rl-baselines3-zoo"),
     "inverted_pendulum": ("best 1000, final 844", 1_000_000, "PFRL"),
     "inverted_double_pendulum": ("best 9360, final 6465", 1_000_000, "XuanCe, PFRL"),
-    "reacher": ("best −2.97, final −5.64", 1_000_000, "PFRL"),
+    "reacher": ("best -2.97, final -5.64", 1_000_000, "PFRL"),
     "hopper": ("best 3521, final 1577", 1_000_000, "PFRL, CleanRL"),
     "walker2d": ("best 3933, final 2362", 1_000_000, "PFRL, TD3's paper"),
     "half_cheetah": ("best 11719, final 10374", 1_000_000, "Tianshou, CleanRL"),
@@ -47,7 +47,8 @@ def main(as_json: Annotated[bool, typer.Option("--json", help="Print the rows in
     text = README.read_text("utf-8")
     table = "\n".join(["", *_lines(rows), ""])
     README.write_text(
-        re.sub(f"(?s)({re.escape(_BEGIN)}\n).*?({re.escape(_END)})", lambda m: m[1] + table + "\n" + m[2], text), "utf-8"
+        re.sub(f"(?s)({re.escape(_BEGIN)}\n).*?({re.escape(_END)})", lambda m: m[1] + table + "\n" + m[2], text),
+        "utf-8",
     )
 
 

@@ -1,6 +1,7 @@
 """What ``ddpg train --seeds`` and ``ddpg study`` do with their runs, and say of them at the end."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,11 @@ def _report(made: "Conducted", again: str) -> None:
         if run["state"] == "failed":
             console.print(f"failed: {run['env']} {run['setting']} seed {run['seed']}: {run['reason']}", soft_wrap=True)
             console.out(f"  {run['folder']}/log.txt")
+    if any(run["state"] in ("done", "made before") for run in runs):
+        folder = shown(made.outcomes[0].job.folder.parents[2])
+        console.print("next:")
+        for word in ("compare", "plot"):
+            console.out(f"  {shlex.join(['ddpg', word, str(folder)])}")
     if any(run["state"] not in ("done", "made before") for run in runs):
         console.print("to go on where this stopped:")
         console.out(f"  {again}")

@@ -13,6 +13,8 @@ from sb3_ddpg_custom.cli.search.options import TuneRequest
 from sb3_ddpg_custom.cli.shared_options import Debug, Quiet
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sb3_ddpg_custom.cli.search.tune import TuneResult
 
 
@@ -59,6 +61,15 @@ def _plain(result: "TuneResult") -> dict[str, Any]:
     }
 
 
+def _compare(runs: "Path") -> None:
+    from sb3_ddpg_custom.cli.results.compare import compare_runs
+    from sb3_ddpg_custom.cli.results.options import CompareRequest
+    from sb3_ddpg_custom.cli.results.report import print_comparison
+
+    comparison, _ = compare_runs(CompareRequest(runs=(str(runs),), baseline="default"))
+    print_comparison(comparison, screen())
+
+
 def _report(result: "TuneResult", request: TuneRequest, pool: PoolRequest) -> None:
     console = screen()
     if result.signal is not None:
@@ -74,7 +85,7 @@ def _report(result: "TuneResult", request: TuneRequest, pool: PoolRequest) -> No
         if (result.folder / name).exists():
             console.print(f"picture: {shown(result.folder / name)}", soft_wrap=True)
     if result.confirmed is not None:
-        console.print("with fresh seeds, for what wins a search was partly lucky:")
-        console.out(f"  ddpg compare {shown(result.folder / 'confirmed')}")
+        console.print("again with fresh seeds, for what wins a search was partly lucky:")
+        _compare(result.folder / "confirmed")
     console.print("next:")
     console.out(f"  ddpg train {request.env} --config {shown(result.folder / 'best.yml')}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.results.kept_result import PATTERN as KEPT
 from sb3_ddpg_custom.cli.results.layout import CONFIG, EVALUATIONS, MONITOR_ENDING, STATISTICS, own_config
 from sb3_ddpg_custom.cli.results.names import in_order, plain, plain_path
 
@@ -19,7 +20,7 @@ _SIGNS = ("*", "?", "[")
 class Place:
     """Where a run lies.
 
-    :param path: a run folder, an ``evaluations.npz`` under any name, or a ``monitor.csv``
+    :param path: a run folder, an ``evaluations.npz`` under any name, a ``monitor.csv``, or a kept result
     :param label: what the user calls its setting; None without
     """
 
@@ -78,7 +79,7 @@ def _existing(text: str) -> list[Path]:
 
 def _runs_in(path: Path) -> Iterator[Path]:
     if not path.is_dir():
-        if path.is_file() and (path.suffix == ".npz" or path.name.endswith(MONITOR_ENDING)):
+        if path.is_file() and (path.suffix in (".npz", ".json") or path.name.endswith(MONITOR_ENDING)):
             yield path
         return
     seen: set[Path] = set()
@@ -94,6 +95,7 @@ def _runs_in(path: Path) -> Iterator[Path]:
         if is_run(folder):
             yield folder
         elif depth < _MOST_DEPTH:
+            yield from sorted(folder.glob(KEPT), key=in_order)
             inner = [one for one in _listed(folder) if one.is_dir() and not one.name.startswith(".")]
             # The last one is taken first.
             waiting += [(one, depth + 1) for one in sorted(inner, key=in_order, reverse=True)]

@@ -17,6 +17,7 @@ from sb3_ddpg_custom.cli.config.yaml_text import MAX_FILE_BYTES
 from sb3_ddpg_custom.cli.errors import one_line
 from sb3_ddpg_custom.cli.paths import shown_in
 from sb3_ddpg_custom.cli.results.find import Place
+from sb3_ddpg_custom.cli.results.kept_result import read_kept
 from sb3_ddpg_custom.cli.results.layout import CONFIG, EVALUATIONS, MONITOR_ENDING, RUN_KEY, STATISTICS, own_config
 from sb3_ddpg_custom.cli.results.monitor_csv import MAX_BYTES, MOST_STEPS, read_monitors
 from sb3_ddpg_custom.cli.results.names import plain, seed_of, without_seed
@@ -62,6 +63,8 @@ def read_run(place: Place) -> Found:
     """
     problems: list[str] = []
     path = place.path
+    if path.suffix == ".json":
+        return _of_campaign(place)
     stem = path.with_suffix("") if path.suffix == ".npz" else path.with_name(path.name.split(".")[0])
     named = path if path.is_dir() else path.parent if stem.name in ("evaluations", "monitor") else stem
     folder = path if path.is_dir() else None
@@ -75,6 +78,28 @@ def read_run(place: Place) -> Found:
     known["setting"] = None if known["setting"] is None else plain(known["setting"])
     known["seed"] = plain(known["seed"])
     return Found(place=place, evaluations=evaluations, episodes=episodes, problems=tuple(problems), **known)
+
+
+def _of_campaign(place: Place) -> Found:
+    path, problems, kept = place.path, [], {}
+    try:
+        kept = read_kept(path)
+    except (OSError, ValueError) as error:
+        problems.append(f"{plain(path.name)} cannot be read: {_reason(error, path)}")
+    return Found(
+        place=place,
+        environment=plain(str(kept.get("env", ""))),
+        setting=plain(str(kept.get("setting", "default"))),
+        root=path.parent,
+        config=kept.get("settings"),
+        seed=plain(str(kept.get("seed", path.stem))),
+        evaluations={
+            "timesteps": kept.get("steps", np.empty(0)),
+            "results": kept.get("returns", np.empty((0, 0))),
+        },
+        is_finished=True if kept else None,
+        problems=tuple(problems),
+    )
 
 
 def _of_ours(folder: Path) -> dict[str, Any] | None:

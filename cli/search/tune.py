@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # The seeds of the trials are 0, 1, 2 …: what was best with those is measured with others.
 _FIRST_FRESH_SEED = 1000
+_SCORE = "score (mean of middle half over seeds)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,9 +167,11 @@ def draw(study: "optuna.Study", folder: Path) -> list[Path]:
             axes: Any
             try:
                 if name == "history":
-                    axes = pictures.plot_optimization_history(study)
+                    axes = pictures.plot_optimization_history(study, target_name=_SCORE)
+                    axes.set_title(f"{study.study_name}: trials, and the best so far")
                 else:
                     axes = pictures.plot_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+                    axes.set_title(f"{study.study_name}: what the score depends on")
             except (ValueError, RuntimeError):  # too few trials, or all alike
                 continue
             path = folder / f"{name}.png"

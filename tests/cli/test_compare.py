@@ -267,3 +267,27 @@ def test_pipes_are_not_waited_for_and_names_reach_no_terminal(ddpg: Ddpg, tmp_pa
 def test_models_are_no_runs(ddpg: Ddpg, tmp_path: Path) -> None:
     make_model().save(tmp_path / "model")
     assert "no run in" in ddpg("compare", tmp_path / "model.zip", code=2).stderr
+
+
+def test_results_that_a_campaign_keeps(ddpg: Ddpg, tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "pendulum"
+    folder.mkdir(parents=True)
+    for seed in (0, 1):
+        for setting, level in (("plain", -200.0), ("fast", -150.0)):
+            result = {
+                "env": "Pendulum-v1",
+                "setting": setting,
+                "seed": seed,
+                "settings": {"tau": 0.5},
+                "steps": [10, 20],
+                "returns": [[level - 100, level], [level, level + seed]],
+            }
+            (folder / f"{setting}-seed-{seed}.json").write_text(json.dumps(result))
+    (folder / "broken-seed-0.json").write_text('{"steps": ')
+    printed = ddpg("compare", tmp_path / "results", "--json")
+    summaries = {one["setting"]: one for one in json.loads(printed.stdout)["summaries"]}
+    assert summaries["plain"]["runs"] == 2
+    assert summaries["plain"]["final"]["mean"]["value"] == pytest.approx(-224.875)
+    assert summaries["fast"]["best"]["mean"]["value"] == pytest.approx(-149.75)
+    assert summaries["plain"]["environment"] == "Pendulum-v1"
+    assert "broken-seed-0.json cannot be read: it is no result of a campaign" in printed.stderr
