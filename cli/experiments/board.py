@@ -103,14 +103,23 @@ class Board:
     def _table(self, running: Collection[Path]) -> Table:
         ranked = sorted(self._jobs, key=lambda job: _SHOWN_FIRST.index(self._state(job, running)))
         room = max(self._console.height - _LINES_AROUND, 3)
-        table = Table(box=None, pad_edge=False, expand=True, caption=self._summary(running), caption_justify="left")
-        table.add_column("run", no_wrap=True, overflow="ellipsis", ratio=1)
+        table = Table(box=None, pad_edge=False, caption=self._summary(running), caption_justify="left")
+        # What all runs share needs no column.
+        names = [
+            (heading, part)
+            for heading, part in (("environment", "env_id"), ("setting", "setting"))
+            if len({getattr(job, part) for job in self._jobs}) > 1
+        ]
+        for heading, _ in names:
+            table.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=1)
+        table.add_column("seed", no_wrap=True, justify="right")
         for heading in ("", "steps", "", "return", "steps/s", "left"):
             table.add_column(heading, justify="right", no_wrap=True)
         for job in ranked[:room]:
-            table.add_row(job.name, *self._cells(job, self._state(job, running)))
+            cells = self._cells(job, self._state(job, running))
+            table.add_row(*(getattr(job, part) for _, part in names), str(job.seed), *cells)
         if len(ranked) > room:
-            table.add_row(f"… and {len(ranked) - room} more")
+            table.add_row(f"… {len(ranked) - room} more")
         return table
 
     def _cells(self, job: Job, state: str) -> list[str]:

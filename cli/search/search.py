@@ -13,7 +13,7 @@ from sb3_ddpg_custom.cli.experiments.engines.interface import Engine
 from sb3_ddpg_custom.cli.experiments.plan import write_job
 from sb3_ddpg_custom.cli.search.options import TuneRequest
 from sb3_ddpg_custom.cli.search.space import Space
-from sb3_ddpg_custom.cli.search.storage import Claims
+from sb3_ddpg_custom.cli.search.storage import Claims, sampler
 from sb3_ddpg_custom.cli.search.trial_runs import TrialRuns, runs_of
 from sb3_ddpg_custom.cli.signals import Signals
 from sb3_ddpg_custom.cli.status import clear_status
@@ -117,8 +117,11 @@ class Search:
         return None
 
     def _new(self) -> "optuna.Trial | None":
-        if len(self._study.get_trials(deepcopy=False)) >= self._request.trials:
+        asked = len(self._study.get_trials(deepcopy=False))
+        if asked >= self._request.trials:
             return None
+        # Anew for each trial: two processes with one seed would draw the same ones.
+        self._study.sampler = sampler(self._request.seed, asked)
         trial = self._study.ask()
         self._claims.claim(_name(trial.number))
         return trial

@@ -16,13 +16,25 @@ if TYPE_CHECKING:
 _ASK_SECONDS = 0.2
 
 
-def open_study(storage: str | None, folder: Path, *, name: str, seed: int, prune: bool) -> "optuna.Study":
+def sampler(seed: int, trial: int) -> "optuna.samplers.BaseSampler":
+    """Make what draws the hyper-parameters of a trial.
+
+    :param seed: of the search
+    :param trial: its number
+    """
+    import numpy as np
+    from optuna.samplers import TPESampler
+
+    drawn = int(np.random.SeedSequence([seed, trial]).generate_state(1)[0])
+    return TPESampler(seed=drawn, multivariate=True, constant_liar=True, warn_independent_sampling=False)
+
+
+def open_study(storage: str | None, folder: Path, *, name: str, prune: bool) -> "optuna.Study":
     """Open a search, or begin it.
 
     :param storage: value of ``--storage``: an URL, a journal file, or None for one in the folder
     :param folder: of the search
     :param name: of the search in the storage
-    :param seed: of the sampler
     :param prune: whether bad trials are stopped
     :raises UsageError: if Optuna is missing, or the storage cannot be opened
     """
@@ -46,12 +58,14 @@ def open_study(storage: str | None, folder: Path, *, name: str, seed: int, prune
             study_name=name,
             direction="maximize",
             load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True),
             # Of ten evaluations three are looked at: at each of them all, three of four trials would go.
             pruner=optuna.pruners.MedianPruner(n_warmup_steps=3, interval_steps=3)
             if prune
             else optuna.pruners.NopPruner(),
         )
+    except ImportError as error:
+        driver = "psycopg[binary]" if url.startswith("postgres") else "its driver for SQLAlchemy"
+        raise UsageError(f"--storage {url} needs a package that is missing; pip install {driver}") from error
     except Exception as error:  # databases raise what they like
         raise UsageError(f"--storage {url} cannot be opened: {one_line(error)}") from error
 

@@ -72,10 +72,11 @@ def tune(request: TuneRequest, pool: PoolRequest, console: Console) -> TuneResul
     _check_base(request)
     folder = request.out / request.name
     folder.mkdir(parents=True, exist_ok=True)
-    engine = engine_for(pool, 10_000, request.threads, folder)
+    # One thread each: several processes of one search must not fight over the cores.
+    engine = engine_for(pool, 10_000, request.threads or 1, folder)
     if engine.at_once is None:
         raise UsageError(f"ddpg tune --on {pool.on} needs to know how many runs to make at once; add --jobs N")
-    study = open_study(request.storage, folder, name=request.name, seed=request.seed, prune=request.prune)
+    study = open_study(request.storage, folder, name=request.name, prune=request.prune)
     signals, claims = Signals(), Claims(folder)
     console.print(f"{request.env}: {request.trials} trials, {engine.at_once} runs at once, in {shown(folder)}")
     with signals.caught():
