@@ -26,9 +26,10 @@ class StatsMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
     - ``qmax`` (float64) and any further column: what ``annotate_episode`` supplied, NaN elsewhere
 
     Monitors of one process with the same path write one file. A second process (``SubprocVecEnv``) writes
-    ``<name>-1.npz``, a third one ``<name>-2.npz``; ``load_statistics`` reads them all. (One file for all of them
-    takes an :class:`EpisodeRecorder`.) Newer rows may wait in ``<name>.npz.journal`` until the npz is next rewritten, so read the file with ``load_statistics`` while a
-    run goes on or after a kill. An episode that is cut off by ``reset`` is not recorded.
+    ``<name>-1.npz``, a third one ``<name>-2.npz``; ``load_statistics`` reads them all. One file for all of them takes
+    an :class:`EpisodeRecorder`. Newer rows may wait in ``<name>.npz.journal`` until the npz is next rewritten, so read
+    the file with ``load_statistics`` while a run goes on or after a kill. An episode that is cut off by ``reset`` is
+    not recorded.
 
     >>> import tempfile
     >>> from pathlib import Path

@@ -6,6 +6,7 @@ import typer
 
 from sb3_ddpg_custom.cli.commands.end_of_training import tell
 from sb3_ddpg_custom.cli.declared_options import takes
+from sb3_ddpg_custom.cli.environments.processes.server import start_server
 from sb3_ddpg_custom.cli.imports import no_garbage_collection
 from sb3_ddpg_custom.cli.shared_options import Debug, refuse_without_display
 from sb3_ddpg_custom.cli.training.options import TrainRequest
@@ -20,6 +21,8 @@ def train_command(
     """Train DDPG and keep models, curves, statistics and videos in a run folder."""
     if request.render:
         refuse_without_display()
+    if request.vec_env == "subproc":
+        start_server()
 
     with no_garbage_collection():
         from sb3_ddpg_custom.cli.screen import screen
