@@ -12,7 +12,7 @@ from sb3_ddpg_custom.cli.paths import shown
 from sb3_ddpg_custom.cli.signals import InterruptedBySignal
 
 # Code between an environment and us. Where such a package calls something of somebody else's, that is to blame.
-_LIBRARIES = frozenset({"numpy", "torch", "scipy", "yaml", "importlib", *sys.stdlib_module_names})
+_LIBRARIES = frozenset({"numpy", "torch", "scipy", "yaml", "cloudpickle", "importlib", *sys.stdlib_module_names})
 _FRAMEWORKS = frozenset({"sb3_ddpg_custom", "stable_baselines3", "gymnasium"})
 
 

@@ -1,10 +1,10 @@
 """Environments for processes of their own: ``--import helpers.process_envs``."""
 
+import multiprocessing
 import os
 import signal
 import sys
 import time
-import warnings
 from typing import Any
 
 import gymnasium as gym
@@ -36,6 +36,8 @@ class Walk(gym.Env[Any, Any]):
         seconds: float = 0.0,
         render_mode: str | None = None,
     ) -> None:
+        if fails == "make" and multiprocessing.parent_process() is not None:
+            raise RuntimeError("there is one simulator only")
         self.fails, self.at, self.seconds = fails, at, seconds
         self.failing_seed = first_seed + rank
         self.render_mode = render_mode
@@ -53,9 +55,7 @@ class Walk(gym.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self.steps += 1
-        until = time.process_time() + self.seconds
-        while time.process_time() < until:
-            pass
+        compute(self.seconds)
         if self.is_failing and self.steps == self.at:
             self.fail()
         self.place += 0.3 * float(action[0]) + 0.1 * self.np_random.normal()
@@ -85,13 +85,19 @@ class Walk(gym.Env[Any, Any]):
                 os._exit(3)
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
+            case "slow":
+                compute(30)
             case "nan":
                 self.place = np.nan
-            case "warn":
-                warnings.warn("the rope is thin", stacklevel=1)
 
     def _observe(self) -> Any:
         return np.array([self.place, self.best if self.best > -10 else 0.0])  # float64, where float32 is declared
 
 
-gym.register("Walk-v0", Walk, max_episode_steps=20, disable_env_checker=True)
+def compute(seconds: float) -> None:
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+
+
+gym.register("Walk-v0", lambda **kwargs: Walk(**kwargs), max_episode_steps=20, disable_env_checker=True)

@@ -38,6 +38,7 @@ class RemoteEnv:
 
         :raises RunError: if its process has died
         """
+        self.last = Answer(None)
         try:
             self._connection.send(command)
         except OSError as error:

@@ -74,22 +74,20 @@ class ProcessVecEnv(SubprocVecEnv):
 
         :raises ToldError: what went wrong in one of them, and its kin in ``failures``
         """
-        observations, rewards, dones, infos = super().step_wait()
+        try:
+            observations, rewards, dones, infos = super().step_wait()
+        finally:  # the episodes of envs before one that failed have ended all the same
+            self._recorder.stepped([env.last.finished for env in self._envs])
+            self._tell_undrawn()
         if self._first_steps is not None:
             self._time_step(self._first_steps)
-        for env in self._envs:
-            for told in env.last.undrawn:
-                self._tell_undrawn(told)
-        self._recorder.stepped([env.last.finished for env in self._envs])
         # As a DummyVecEnv gives them: what VecNormalize adds up depends on it.
         return observations, rewards.astype(np.float32), dones, list(infos)
 
     def reset(self) -> VecEnvObs:
         """Begin an episode in each env."""
         observations = super().reset()
-        for env in self._envs:
-            for told in env.last.undrawn:
-                self._tell_undrawn(told)
+        self._tell_undrawn()
         return observations
 
     def env_method(
@@ -134,10 +132,11 @@ class ProcessVecEnv(SubprocVecEnv):
         if first_steps.add(seconds, sum(one.seconds for one in took), sum(one.cpu_seconds for one in took)):
             self._first_steps = None
 
-    def _tell_undrawn(self, told: str) -> None:
-        error = RenderError(told)
-        error.__cause__ = ToldError(told)
-        self._on_render_error(error)
+    def _tell_undrawn(self) -> None:
+        for told in (one for env in self._envs for one in env.last.undrawn):
+            error = RenderError(told)
+            error.__cause__ = ToldError(told)
+            self._on_render_error(error)
 
 
 def _end(envs: list[RemoteEnv]) -> None:
