@@ -18,7 +18,11 @@ import yaml
 from helpers import Ddpg
 from helpers.zips import assert_same_run
 
+from sb3_ddpg_custom.cli.config.settings import Settings
 from sb3_ddpg_custom.cli.environments.advice import FirstSteps, advice_for_one_process, advice_for_processes
+from sb3_ddpg_custom.cli.environments.processes.order import orders
+from sb3_ddpg_custom.cli.environments.single import TrainingEnv
+from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.wrappers import load_statistics
 
 WALK = ("Walk-v0", "--import", "helpers.process_envs", "--n-envs", 2, "--video", "none", "--checkpoint-every", 20)
@@ -192,6 +196,15 @@ def test_envs_that_only_this_process_knows(ddpg: Ddpg, small: tuple[str, ...], t
     assert error.startswith("ddpg: --vec-env subproc: Locked-v0 cannot be sent to another process (")
     error = ddpg("train", "Elsewhere-v0", *options, code=2).stderr
     assert "Elsewhere-v0 is registered where the training runs, and not in the processes of --vec-env subproc" in error
+
+
+def test_settings_that_cannot_be_sent(tmp_path: Path) -> None:
+    settings = Settings(n_timesteps=1)
+    env = TrainingEnv(
+        env_id="Walk-v0", settings=settings, folder=tmp_path, video=lambda _: True, render=False, goes_on=False
+    )
+    with pytest.raises(UsageError, match="--vec-env subproc: Walk-v0 cannot be sent to another process with these set"):
+        orders(env, 2, imports=("helpers.process_envs",), seed=0)
 
 
 def test_the_option_is_kept_and_repeated(ddpg: Ddpg, train: Train) -> None:

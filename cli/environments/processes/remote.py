@@ -27,6 +27,8 @@ class RemoteEnv:
         self.rank = rank
         #: the last answer, with what came beside its value
         self.last = Answer(None)
+        #: whether a signal has ended the waiting for an answer
+        self.is_interrupted = False
         self._connection, theirs = context().Pipe()
         # No daemon: an env may start processes of its own, which those must not.
         self.process = context().Process(target=work, args=(theirs, packed), name=f"env {rank}", daemon=False)  # type: ignore[attr-defined]
@@ -54,6 +56,9 @@ class RemoteEnv:
             data = self._connection.recv_bytes()
         except (EOFError, OSError) as error:
             raise self._died() from error
+        except BaseException:
+            self.is_interrupted = True
+            raise
         return self._read(data)
 
     def ask_to_close(self) -> None:
@@ -67,20 +72,22 @@ class RemoteEnv:
         :param deadline: on the clock of ``time.monotonic``; whoever is not ready by then is killed
         :return: what went wrong in the env's ``close``
         """
-        problem = None
+        problem: Exception | None = None
         try:
-            # What it was asked before comes first.
-            while self._connection.poll(max(deadline - time.monotonic(), 0)):
+            # What it was asked before comes first; of an answer that a signal interrupted, a part may be gone.
+            while not self.is_interrupted and self._connection.poll(max(deadline - time.monotonic(), 0)):
                 data = self._connection.recv_bytes()
                 try:
                     self._read(data)
                     problem = None
                 except Exception as error:  # an env may raise anything while it is closed
                     problem = error
-        except (EOFError, OSError):  # it is over; or a signal came in the midst of an answer
+        except (EOFError, OSError):  # it is over
             pass
         finally:
             self.process.join(max(deadline - time.monotonic(), 0))
+            if self.process.is_alive() and not self.is_interrupted:
+                problem = problem or ToldError(f"env {self.rank} takes too long to close, and was killed")
             self.end()
         return problem
 

@@ -16,7 +16,7 @@ from sb3_ddpg_custom.cli.environments.processes.remote import RemoteEnv
 from sb3_ddpg_custom.wrappers import EpisodeRecorder, RenderError
 
 _SECONDS_TO_CLOSE = 30.0
-_SECONDS_IN_A_STEP = 3.0  # where an impatient user has interrupted one
+_SECONDS_WHEN_INTERRUPTED = 2.0  # by an impatient user, in the midst of a step
 _BEFORE_JOINING = 10  # multiprocessing's own priority for what it waits for is lower
 
 
@@ -112,7 +112,8 @@ class ProcessVecEnv(SubprocVecEnv):
         if self.closed:
             return
         self.closed = True
-        deadline = time.monotonic() + (_SECONDS_IN_A_STEP if self.waiting else _SECONDS_TO_CLOSE)
+        is_interrupted = any(env.is_interrupted for env in self._envs)
+        deadline = time.monotonic() + (_SECONDS_WHEN_INTERRUPTED if is_interrupted else _SECONDS_TO_CLOSE)
         try:
             for env in self._envs:
                 env.ask_to_close()
