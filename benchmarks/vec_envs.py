@@ -4,13 +4,15 @@ python benchmarks/vec_envs.py --n-envs 2
 python benchmarks/vec_envs.py --n-envs 4 --waiting
 
 A step of the env computes for so long (or waits, as for a simulator in another process); what is timed is the whole
-training with its updates, from its first step to its last.
+training with its updates, from its first step to its last. Beside it stands what the machine had to give in the same
+minute: the same work alone, in as many processes at once, against one.
 """
 
 import json
 import statistics
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,10 +89,12 @@ def main(
     seconds = milliseconds / 1000
     argument = f"env_kwargs.seconds={seconds}" if waiting else f"env_kwargs.loops={loops_in(seconds)}"
     speeds: dict[VecEnvKind, list[float]] = {kind: [] for kind in KINDS}
-    with tempfile.TemporaryDirectory() as folder:
+    given = []
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(n_envs) as pool:
         for kind in KINDS:  # compiles what is compiled once
             _speed(kind, n_envs, 300, argument, Path(folder))
         for _ in range(rounds):
+            given.append(_given(pool, n_envs))
             for kind in KINDS:
                 speeds[kind].append(_speed(kind, n_envs, steps, argument, Path(folder)))
     ratios = [ours / theirs for theirs, ours in zip(*speeds.values(), strict=True)]
@@ -100,6 +104,7 @@ def main(
         **{f"{kind}, env steps per second": round(statistics.median(speeds[kind]), 1) for kind in KINDS},
         "ratio": round(statistics.median(ratios), 2),
         "ratios": [round(ratio, 2) for ratio in ratios],
+        "of the machine": [round(one, 2) for one in given],
     }
     if as_json:
         print(json.dumps(found))
@@ -107,6 +112,17 @@ def main(
     table = Table(*found, box=None)
     table.add_row(*map(str, found.values()))
     Console(highlight=False, width=160).print(table)
+
+
+def _given(pool: ProcessPoolExecutor, n_processes: int) -> float:
+    """Measure how much more work gets done in several processes at once than in one."""
+    loops, durations = loops_in(0.4), []
+    for count in (1, n_processes):
+        list(pool.map(work, [1000] * 4 * n_processes))  # all of them are there
+        began = time.perf_counter()
+        list(pool.map(work, [loops] * count))
+        durations.append(time.perf_counter() - began)
+    return n_processes * durations[0] / durations[1]
 
 
 def _speed(kind: VecEnvKind, n_envs: int, steps: int, argument: str, out: Path) -> float:
