@@ -19,7 +19,6 @@ from helpers import Ddpg
 from helpers.zips import assert_same_run
 
 from sb3_ddpg_custom.cli.config.settings import Settings
-from sb3_ddpg_custom.cli.environments.advice import FirstSteps, advice_for_one_process, advice_for_processes
 from sb3_ddpg_custom.cli.environments.processes.order import orders
 from sb3_ddpg_custom.cli.environments.single import TrainingEnv
 from sb3_ddpg_custom.cli.errors import UsageError
@@ -285,34 +284,3 @@ def test_no_process_outlives_a_killed_training(tmp_path: Path) -> None:
     assert are_gone(processes, 5)
     printed, _ = process.communicate(timeout=10)
     assert "Traceback" not in printed
-
-
-def test_advice(train: Train) -> None:
-    assert advice_for_one_process(1, 2, 0.1) is None
-    assert advice_for_one_process(2, 1, 0.1) is None
-    assert advice_for_one_process(2, 2, 0.001) is None
-    told = advice_for_one_process(4, 2, 0.005)
-    assert told is not None
-    assert told.startswith("a step of an env takes 5.0 ms, and 4 envs step in turn; --vec-env subproc")
-    assert "with one env only" in str(advice_for_processes(1, 2, 0.1, 0.1, 0.1))
-    told = advice_for_processes(2, 2, 0.0003, 0.00005, 0.00005)
-    assert told is not None
-    assert "does not pay here: a step of 2 envs takes 0.3 ms, and about 0.05 ms in one process" in told
-    assert advice_for_processes(2, 2, 0.0053, 0.010, 0.010) is None
-    assert "keeps this machine's 2 cores busy" in str(advice_for_processes(4, 2, 0.010, 0.02, 0.02))
-    assert advice_for_processes(4, 2, 0.010, 0.04, 0.0) is None  # they wait for something else than a core
-
-    said: list[str] = []
-    steps = FirstSteps("dummy", 2, said.append)
-    assert [steps.add(0.02, 0.02) for _ in range(100)] == [False] * 99 + [True]
-    assert len(said) == 1
-
-    quick = (train("quick", "--vec-env", "subproc", "--steps", 240) / "printed").read_text()
-    assert quick.count("--vec-env subproc does not pay here") == 1
-
-
-def test_slow_envs_in_turn_are_told(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sb3_ddpg_custom.cli.environments.advice.cores", lambda: 2)
-    monkeypatch.setattr("sb3_ddpg_custom.cli.environments.advice._MOST_STEPS", 10)
-    printed = (train("slow", "--set", "env_kwargs.seconds=0.004", "--steps", 40) / "printed").read_text()
-    assert printed.count(" ms, and 2 envs step in turn; --vec-env subproc steps them side by side") == 1

@@ -27,6 +27,8 @@ class RemoteEnv:
         self.rank = rank
         #: the last answer, with what came beside its value
         self.last = Answer(None)
+        #: why films could not go on, where nobody was told yet
+        self.undrawn: list[str] = []
         #: whether a signal has ended the waiting for an answer
         self.is_interrupted = False
         self._connection, theirs = context().Pipe()
@@ -103,6 +105,7 @@ class RemoteEnv:
             self.last = pickle.loads(data)  # noqa: S301  # from a process of ours
         except Exception as error:  # what it names may not be here
             raise ToldError(f"what env {self.rank} answered cannot be read here ({kind_and_reason(error)})") from error
+        self.undrawn += self.last.undrawn
         if isinstance(self.last.value, Failure):
             raise self.last.value.as_error()
         return self.last.value

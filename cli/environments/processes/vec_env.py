@@ -97,6 +97,7 @@ class ProcessVecEnv(SubprocVecEnv):
         if method_name == "annotate_episode":
             return [self._recorder.annotate(env, **method_kwargs) for env in self._get_indices(indices)]
         answers = super().env_method(method_name, *method_args, indices=indices, **method_kwargs)
+        self._tell_undrawn()  # an episode that is played again is filmed again
         if method_name == "episode_so_far":
             for episode in answers:
                 episode["records"] |= {"StatsMonitor": self._recorder.record_state()}
@@ -134,10 +135,12 @@ class ProcessVecEnv(SubprocVecEnv):
             self._first_steps = None
 
     def _tell_undrawn(self) -> None:
-        for told in (one for env in self._envs for one in env.last.undrawn):
-            error = RenderError(told)
-            error.__cause__ = ToldError(told)
-            self._on_render_error(error)
+        for env in self._envs:
+            while env.undrawn:
+                told = env.undrawn.pop(0)
+                error = RenderError(told)
+                error.__cause__ = ToldError(told)
+                self._on_render_error(error)
 
 
 def _end(envs: list[RemoteEnv]) -> None:
