@@ -31,6 +31,7 @@ def main(
     env: Annotated[str, typer.Option(help="Alias or registered id.")] = "pendulum",
     steps: Annotated[int, typer.Option(help="Env steps of a training.")] = 3000,
     checkpoint_every: Annotated[int, typer.Option(help="Env steps.")] = 100,
+    vec_env: Annotated[str, typer.Option(help="As of ddpg train; take --set n_envs=2 with subproc.")] = "dummy",
     settings: Annotated[list[str] | None, typer.Option("--set", help="As of ddpg train; repeatable.")] = None,
     seed: Annotated[int, typer.Option(help="Of the moments, and of the trainings.")] = 0,
 ) -> None:
@@ -42,6 +43,7 @@ def main(
     options = [
         *("--steps", steps, "--seed", seed, "--video", "none", "--checkpoint-every", checkpoint_every, "--threads", 1),
         *("--eval-episodes", 2, "--eval-every", steps // 4, *(f"--set={setting}" for setting in settings or ())),
+        *("--vec-env", vec_env),
     ]
     counts = {"kills": 0, "while a checkpoint was written": 0, "trainings": 0, "begun anew": 0}
     faults: list[str] = []

@@ -12,12 +12,16 @@ from sb3_ddpg_custom.cli.paths import shown
 from sb3_ddpg_custom.cli.signals import InterruptedBySignal
 
 # Code between an environment and us. Where such a package calls something of somebody else's, that is to blame.
-_LIBRARIES = frozenset({"numpy", "torch", "scipy", "yaml", "importlib", *sys.stdlib_module_names})
+_LIBRARIES = frozenset({"numpy", "torch", "scipy", "yaml", "cloudpickle", "importlib", *sys.stdlib_module_names})
 _FRAMEWORKS = frozenset({"sb3_ddpg_custom", "stable_baselines3", "gymnasium"})
 
 
 class ExitCalledError(Exception):
     """Other people's code called ``sys.exit``, or raised something else that is no ``Exception``."""
+
+
+class ToldError(Exception):
+    """An error of another process; its text is what :func:`reason` said there."""
 
 
 @contextmanager
@@ -45,6 +49,8 @@ def reason(error: BaseException) -> str:
 
     :param error: anybody's
     """
+    if isinstance(error, ToldError):
+        return str(error)
     text, name, place = one_line(error), type(error).__name__, place_of(error)
     if place is not None:
         in_place = place if isinstance(error, ExitCalledError) else f"{name} in {place}"
@@ -59,7 +65,7 @@ def kind_and_reason(error: BaseException) -> str:
     :param error: anybody's
     """
     told, name = reason(error), type(error).__name__
-    return told if name in told or isinstance(error, ExitCalledError) else f"{name}: {told}"
+    return told if name in told or isinstance(error, ExitCalledError | ToldError) else f"{name}: {told}"
 
 
 def place_of(error: BaseException) -> str | None:

@@ -25,9 +25,9 @@ def tied_to_start(request: Request) -> Request:
 
     :param request: a dataclass, whose paths are as the user wrote them
     """
-    _folder[:] = [Path.cwd()]
+    tied_to(Path.cwd())
     paths = {field.name: getattr(request, field.name) for field in fields(request)}
-    return replace(request, **{name: _start() / path for name, path in paths.items() if isinstance(path, Path)})
+    return replace(request, **{name: started_in() / path for name, path in paths.items() if isinstance(path, Path)})
 
 
 def shown(path: Path) -> Path:
@@ -35,11 +35,20 @@ def shown(path: Path) -> Path:
 
     :param path: absolute, or as the user wrote it
     """
-    return path.relative_to(_start()) if path != _start() and path.is_relative_to(_start()) else path
+    return path.relative_to(started_in()) if path != started_in() and path.is_relative_to(started_in()) else path
+
+
+def started_in() -> Path:
+    """Give the folder that the command was started in."""
+    return _folder[0] if _folder else Path.cwd()
+
+
+def tied_to(folder: Path) -> None:
+    """Take a folder for the one that the command was started in, in a process that the command has started.
+
+    :param folder: which :func:`started_in` gave there
+    """
+    _folder[:] = [folder]
 
 
 _folder: list[Path] = []
-
-
-def _start() -> Path:
-    return _folder[0] if _folder else Path.cwd()

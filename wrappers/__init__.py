@@ -5,6 +5,7 @@ algorithm can use them.
 """
 
 from sb3_ddpg_custom.wrappers.contract_guard import ContractError, ContractGuard
+from sb3_ddpg_custom.wrappers.episode_recorder import EpisodeRecorder
 from sb3_ddpg_custom.wrappers.episode_replayer import EpisodeReplayer
 from sb3_ddpg_custom.wrappers.finite_guard import FiniteGuard, NonFiniteError
 from sb3_ddpg_custom.wrappers.headless import has_display, prepare_headless_rendering
@@ -15,6 +16,7 @@ from sb3_ddpg_custom.wrappers.video_monitor import RenderError, VideoMonitor
 __all__ = [
     "ContractError",
     "ContractGuard",
+    "EpisodeRecorder",
     "EpisodeReplayer",
     "FiniteGuard",
     "NonFiniteError",

@@ -8,7 +8,8 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 from gymnasium.core import ActType, ObsType
 
-from sb3_ddpg_custom.wrappers.episode_log import Existing, open_log
+from sb3_ddpg_custom.wrappers.episode_log import EpisodeLog, Existing, open_log
+from sb3_ddpg_custom.wrappers.finished_episodes import FinishedEpisodes
 from sb3_ddpg_custom.wrappers.statistics_file import RESERVED
 
 
@@ -25,9 +26,10 @@ class StatsMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
     - ``qmax`` (float64) and any further column: what ``annotate_episode`` supplied, NaN elsewhere
 
     Monitors of one process with the same path write one file. A second process (``SubprocVecEnv``) writes
-    ``<name>-1.npz``, a third one ``<name>-2.npz``; ``load_statistics`` reads them all. Newer rows may wait in
-    ``<name>.npz.journal`` until the npz is next rewritten, so read the file with ``load_statistics`` while a
-    run goes on or after a kill. An episode that is cut off by ``reset`` is not recorded.
+    ``<name>-1.npz``, a third one ``<name>-2.npz``; ``load_statistics`` reads them all. One file for all of them takes
+    an :class:`EpisodeRecorder`. Newer rows may wait in ``<name>.npz.journal`` until the npz is next rewritten, so read
+    the file with ``load_statistics`` while a run goes on or after a kill. An episode that is cut off by ``reset`` is
+    not recorded.
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -44,7 +46,8 @@ class StatsMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
     ([5], [-3.5])
 
     :param env: any environment
-    :param path: the file; ".npz" is added when missing, and parent folders are created
+    :param path: the file; ".npz" is added when missing, and parent folders are created. Or what keeps the episodes for
+        the process that writes the file
     :param existing: what to do with a file of an earlier run: "refuse" raises FileExistsError, "continue"
         keeps its rows and goes on from its last ``timesteps`` and ``seconds``. A monitor that shares an open
         file of its process joins it either way.
@@ -53,14 +56,15 @@ class StatsMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
     def __init__(
         self,
         env: gym.Env[ObsType, ActType],
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | FinishedEpisodes,
         *,
         existing: Existing = "refuse",
     ) -> None:
         super().__init__(env)
         if existing not in ("refuse", "continue"):
             raise ValueError(f"existing is {existing!r}: pass 'refuse' or 'continue'")
-        self._log = open_log(path, existing=existing)
+        self._log: EpisodeLog | FinishedEpisodes
+        self._log = path if isinstance(path, FinishedEpisodes) else open_log(path, existing=existing)
         self._env_index = self._log.join()
         # Also runs when the monitor is garbage-collected and when the interpreter exits.
         self._leave_log = weakref.finalize(self, self._log.leave)
@@ -108,7 +112,7 @@ class StatsMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
         :return: False if there is no such row: no episode has ended yet, or the last one was reset half-way
         """
         self._check_usable()
-        values = _check_statistics(statistics)
+        values = check_statistics(statistics)
         if self._last_row is None:
             # No error: in a subprocess of a VecEnv it would end the training.
             return False
@@ -153,7 +157,14 @@ class StatsMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
             )
 
 
-def _check_statistics(statistics: Mapping[str, Any]) -> dict[str, float]:
+def check_statistics(statistics: Mapping[str, Any]) -> dict[str, float]:
+    """Check what is to be added to a row.
+
+    :param statistics: one number per column
+    :return: the same as floats
+    :raises ValueError: if a name cannot be a column's, or is measured here
+    :raises TypeError: if a value is no number
+    """
     values = {}
     for name, value in statistics.items():
         if name in RESERVED:

@@ -94,6 +94,11 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
         """The videos that this monitor has finished, in order."""
         return list(self._videos)
 
+    @property
+    def is_recording(self) -> bool:
+        """Whether the running episode is being filmed, which takes its time."""
+        return self._recording is not None
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[ObsType, dict[str, Any]]:

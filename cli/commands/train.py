@@ -3,6 +3,7 @@
 from sb3_ddpg_custom.cli.commands.end_of_training import tell
 from sb3_ddpg_custom.cli.commands.many_runs import make_and_tell
 from sb3_ddpg_custom.cli.declared_options import command_line, takes
+from sb3_ddpg_custom.cli.environments.processes.server import start_server
 from sb3_ddpg_custom.cli.experiments.options import PoolRequest, SeedsRequest, asks_for_many
 from sb3_ddpg_custom.cli.imports import no_garbage_collection
 from sb3_ddpg_custom.cli.shared_options import Debug, Quiet, refuse_without_display
@@ -26,6 +27,8 @@ def train_command(
         return
     if request.render:
         refuse_without_display()
+    if request.vec_env == "subproc":
+        start_server()
 
     with no_garbage_collection():
         from sb3_ddpg_custom.cli.screen import screen

@@ -45,7 +45,7 @@ class Settings(BaseModel):
 
     :param n_timesteps: environment steps to train for, over all environments together
     :param policy: a policy of SB3, or ``"module.Class"``; None: the one that fits the observations
-    :param n_envs: environments stepped side by side in one process, one after the other
+    :param n_envs: environments side by side; ``--vec-env`` says whether they step in turn
     :param normalize: ``VecNormalize``'s arguments, or False; pass it the algorithm's ``gamma`` too, as rl_zoo3 does
     :param env_wrapper: wrappers around each environment, the first innermost
     :param vec_env_wrapper: wrappers around the vectorised environment

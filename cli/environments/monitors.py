@@ -13,6 +13,7 @@ from stable_baselines3.common.monitor import Monitor
 from sb3_ddpg_custom.cli.config.settings import Settings
 from sb3_ddpg_custom.cli.environments.wrapping import wrap
 from sb3_ddpg_custom.wrappers import ContractError, FiniteGuard, StatsMonitor
+from sb3_ddpg_custom.wrappers.finished_episodes import FinishedEpisodes
 
 Env = gym.Env[Any, Any]
 Step = tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]
@@ -22,7 +23,7 @@ def monitored(
     env: Env,
     settings: Settings,
     *,
-    files: tuple[Path, Path] | None = None,
+    files: tuple[Path | FinishedEpisodes, Path] | None = None,
     most_steps: int | None = None,
     goes_on: bool = False,
 ) -> Env:
@@ -33,7 +34,8 @@ def monitored(
 
     :param env: as its maker made it
     :param settings: for ``env_wrapper`` and ``monitor_kwargs``
-    :param files: ``rewards.npz``, and ``Monitor``'s file without its ending; None to write none
+    :param files: ``rewards.npz``, or who takes the episodes to it, and ``Monitor``'s file without its ending; None to
+        write none
     :param most_steps: episodes are cut after so many steps
     :param goes_on: add to files that are there already
     """

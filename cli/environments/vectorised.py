@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_ddpg_custom.cli.config.settings import Settings
+from sb3_ddpg_custom.cli.environments.advice import FirstSteps, TimedVecEnv
+from sb3_ddpg_custom.cli.environments.kinds import VecEnvKind
 from sb3_ddpg_custom.cli.environments.monitors import closed_on_error, monitored
 from sb3_ddpg_custom.cli.environments.registry import make_env
+from sb3_ddpg_custom.cli.environments.single import TrainingEnv
 from sb3_ddpg_custom.cli.environments.wrapping import wrap
 from sb3_ddpg_custom.cli.errors import UsageError, one_line
-from sb3_ddpg_custom.wrappers import EpisodeReplayer, RenderError, VideoMonitor
+from sb3_ddpg_custom.wrappers import EpisodeRecorder, EpisodeReplayer, RenderError, VideoMonitor
 from sb3_ddpg_custom.wrappers.box2d_world import renew_world
 from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
 
@@ -29,6 +33,10 @@ def training_envs(
     video: EpisodeSchedule,
     render: bool,
     on_render_error: Callable[[RenderError], None],
+    seed: int,
+    vec_env: VecEnvKind = "dummy",
+    imports: tuple[str, ...] = (),
+    advise: Callable[[str], None],
     goes_on: bool = False,
 ) -> "VecEnv":
     """Make the envs to train on, with their monitors.
@@ -39,26 +47,47 @@ def training_envs(
     :param video: which episodes of the first env to record
     :param render: show the env in a window, for which there may be one only
     :param on_render_error: called once if a film cannot go on; the training does
+    :param seed: the training's
+    :param vec_env: in turn in this process, or each in a process of its own
+    :param imports: values of ``--import``, for those processes
+    :param advise: is told once, after the first steps, if the other way is quicker
     :param goes_on: the folder's files are an earlier process's, to be continued
     """
-    # SB3 wants one render mode in all envs; those that nobody films are never drawn.
-    mode = "human" if render else "rgb_array" if video != "none" else None
+    single = TrainingEnv(env_id=env_id, settings=settings, folder=folder, video=video, render=render, goes_on=goes_on)
+    first_steps = FirstSteps(vec_env, settings.n_envs, advise)
 
     def make(rank: int) -> gym.Env[Any, Any]:
-        env = make_env(env_id, settings, mode)
-        with closed_on_error(env):
-            if rank == 0 and video != "none":
-                env = VideoMonitor(env, folder / "videos", schedule=video, on_render_error=on_render_error)
-            env = monitored(env, settings, files=(folder / "rewards.npz", folder / str(rank)), goes_on=goes_on)
-            env = EpisodeReplayer(env)
+        env = single.make(rank, single.statistics, on_render_error)
         made.callback(env.close)
         return env
 
     # Envs that are left open would write their files at the end of the process, into a folder that may be gone.
     with ExitStack() as made:
-        envs = _vectorise(make, settings.n_envs, settings, normalizer(settings, training=True))
+        base: VecEnv
+        if vec_env == "subproc":
+            base = _in_processes(single, imports, seed, on_render_error, first_steps)
+            made.callback(base.close)
+        else:
+            base = TimedVecEnv([partial(make, rank) for rank in range(settings.n_envs)], first_steps)
+        envs = _wrapped(base, settings, normalizer(settings, training=True))
         made.pop_all()
     return envs
+
+
+def _in_processes(
+    single: TrainingEnv,
+    imports: tuple[str, ...],
+    seed: int,
+    on_render_error: Callable[[RenderError], None],
+    first_steps: FirstSteps,
+) -> "VecEnv":
+    from sb3_ddpg_custom.cli.environments.processes.order import orders
+    from sb3_ddpg_custom.cli.environments.processes.vec_env import ProcessVecEnv
+
+    n_envs = single.settings.n_envs
+    packed = orders(single, n_envs, imports=imports, seed=seed)
+    recorder = EpisodeRecorder(single.statistics, n_envs, existing="continue" if single.goes_on else "refuse")
+    return ProcessVecEnv(packed, recorder, on_render_error=on_render_error, first_steps=first_steps)
 
 
 def evaluation_envs(
@@ -100,7 +129,7 @@ def evaluation_envs(
         return env
 
     with ExitStack() as made:
-        envs = _vectorise(make, n_envs, settings, normalize)
+        envs = _wrapped(DummyVecEnv([partial(make, rank) for rank in range(n_envs)]), settings, normalize)
         made.pop_all()
     return envs
 
@@ -154,16 +183,10 @@ class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
         return self.env.reset(seed=seed, options=options)
 
 
-def _vectorise(
-    make: Callable[[int], gym.Env[Any, Any]],
-    n_envs: int,
-    settings: Settings,
-    normalize: "Callable[[VecEnv], VecEnv] | None",
-) -> "VecEnv":
+def _wrapped(env: "VecEnv", settings: Settings, normalize: "Callable[[VecEnv], VecEnv] | None") -> "VecEnv":
     from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-    from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
+    from stable_baselines3.common.vec_env import VecFrameStack
 
-    env: VecEnv = DummyVecEnv([partial(make, rank) for rank in range(n_envs)])
     env = wrap(env, settings.vec_env_wrapper, "vec_env_wrapper")
     if settings.frame_stack is not None:
         env = VecFrameStack(env, settings.frame_stack)

@@ -106,6 +106,10 @@ def make(plan: Plan, settings: Settings, signals: Signals, progress: TrainingPro
         video=plan.video,
         render=request.render,
         on_render_error=no_more_films,
+        seed=plan.seed,
+        vec_env=request.vec_env,
+        imports=request.imports,
+        advise=progress.note,
         goes_on=plan.goes_on,
     )
     stack.push(closing(envs.close, progress.note))

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from sb3_ddpg_custom.cli.environments.kinds import VecEnvKind, read_vec_env
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.shared_options import IMPORT, path_option, read_path
 
@@ -65,9 +66,16 @@ class TrainRequest:
     threads: Annotated[
         int | None, typer.Option(min=1, help="Torch's threads; default: one for small networks, else torch's choice.")
     ] = None
-    n_envs: Annotated[
-        int | None, typer.Option(help="Environments stepped in turn in one process; default: the config's.")
-    ] = None
+    n_envs: Annotated[int | None, typer.Option(help="Environments side by side; default: the config's.")] = None
+    vec_env: Annotated[
+        VecEnvKind,
+        typer.Option(
+            parser=read_vec_env,
+            metavar="dummy|subproc",
+            help="Step the training's environments in turn in one process, or each in a process of its own, for slow "
+            "ones; the results are the same. Evaluations stay in one process.",
+        ),
+    ] = "dummy"
     eval_every: Annotated[
         int | None,
         typer.Option(
@@ -133,4 +141,12 @@ class ResumeRequest:
     ] = None
     device: Annotated[str | None, typer.Option(help="Torch device; default: the run's.")] = None
     threads: Annotated[int | None, typer.Option(min=1, help="Torch's threads; default: the run's.")] = None
+    vec_env: Annotated[
+        VecEnvKind | None,
+        typer.Option(
+            parser=read_vec_env,
+            metavar="dummy|subproc",
+            help="Environments in turn in one process, or each in a process of its own; default: as the run's.",
+        ),
+    ] = None
     imports: Annotated[tuple[str, ...], IMPORT] = ()

@@ -13,6 +13,7 @@ from sb3_ddpg_custom.cli.config.settings import Settings, validate
 from sb3_ddpg_custom.cli.config.trust import check_trusted_to_train
 from sb3_ddpg_custom.cli.config.yaml_text import parse_yaml, read_text
 from sb3_ddpg_custom.cli.declared_options import read_value
+from sb3_ddpg_custom.cli.environments.processes.server import start_server
 from sb3_ddpg_custom.cli.environments.registry import import_modules
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.paths import shown, shown_in, tied_to_start
@@ -30,6 +31,7 @@ _OF_THE_RUN = (
     "seed",
     "device",
     "threads",
+    "vec_env",
     "eval_every",
     "eval_episodes",
     "eval_max_steps",
@@ -79,9 +81,13 @@ def resume(request: ResumeRequest, console: Console, *, expected: Settings | Non
         asked = replace(asked, device=request.device)
     if request.threads is not None:
         asked = replace(asked, threads=request.threads)
+    if request.vec_env is not None:
+        asked = replace(asked, vec_env=request.vec_env)
+    if asked.vec_env == "subproc":
+        start_server()
     check_device(asked.device)
     remove_leftovers_of(folder)
-    facts = {**facts, "device": asked.device, "threads": asked.threads}
+    facts = {**facts, "device": asked.device, "threads": asked.threads, "vec_env": asked.vec_env}
     source = str(facts.get("settings_from", "config.yml"))
     resolved = Resolved(alias=None, env_id=env_id, settings=settings, source=source)
     plan = Plan(

@@ -139,7 +139,7 @@ def test_continue_goes_on_from_the_last_row(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "rewards.npz"
     for session in range(2):
         env = StatsMonitor(Countdown(), path, existing="continue")
-        env._log._begin -= 100.0  # as if the session had begun 100 s ago
+        env._log._begin -= 100.0  # type: ignore[union-attr]  # as if the session had begun 100 s ago
         play(env, episodes=2)
         env.annotate_episode(**{f"session_{session}": 1.0})
         env.close()

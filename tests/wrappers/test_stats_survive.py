@@ -132,7 +132,7 @@ def test_a_failed_rewrite_keeps_the_old_file_and_the_new_row(tmp_path: Path, mon
 
     with monkeypatch.context() as context:
         context.setattr(os, "replace", full)
-        env._log._rewrite_seconds = 0.0  # the next row makes a rewrite due
+        env._log._rewrite_seconds = 0.0  # type: ignore[union-attr]  # the next row makes a rewrite due
         with pytest.raises(OSError, match="No space left"):
             play(env)
         assert path.read_bytes() == before
@@ -147,7 +147,7 @@ def test_a_failed_line_leaves_no_torn_line(tmp_path: Path, monkeypatch: pytest.M
     path = tmp_path / "rewards.npz"
     env = StatsMonitor(Countdown(), path)
     play(env)
-    env._log._rewrite_seconds = 1e9  # journal only
+    env._log._rewrite_seconds = 1e9  # type: ignore[union-attr]  # journal only
     play(env)
     write = OwnedFile.write
 

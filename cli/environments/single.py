@@ -1,0 +1,63 @@
+"""One env to train on, with its monitors."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from sb3_ddpg_custom.cli.config.settings import Settings
+from sb3_ddpg_custom.cli.environments.monitors import closed_on_error, monitored
+from sb3_ddpg_custom.cli.environments.registry import make_env
+from sb3_ddpg_custom.wrappers import EpisodeReplayer, RenderError, VideoMonitor
+from sb3_ddpg_custom.wrappers.finished_episodes import FinishedEpisodes
+from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingEnv:
+    """What an env to train on is made from: plain data, so that another process can make it, too.
+
+    :param env_id: registered id
+    :param settings: for everything about envs
+    :param folder: the run's folder; gets ``rewards.npz``, ``*.monitor.csv`` and ``videos/``
+    :param video: which episodes of the first env to record
+    :param render: show the env in a window
+    :param goes_on: the folder's files are an earlier process's, to be continued
+    """
+
+    env_id: str
+    settings: Settings
+    folder: Path
+    video: EpisodeSchedule
+    render: bool
+    goes_on: bool
+
+    @property
+    def statistics(self) -> Path:
+        """The file of all envs' episodes."""
+        return self.folder / "rewards.npz"
+
+    def make(
+        self,
+        rank: int,
+        statistics: Path | FinishedEpisodes,
+        on_render_error: Callable[[RenderError], None],
+    ) -> gym.Env[Any, Any]:
+        """Make the env.
+
+        :param rank: its index; the first is filmed
+        :param statistics: where finished episodes go
+        :param on_render_error: called once if a film cannot go on; the training does
+        """
+        # SB3 wants one render mode in all envs; those that nobody films are never drawn.
+        mode = "human" if self.render else "rgb_array" if self.video != "none" else None
+        env = make_env(self.env_id, self.settings, mode)
+        with closed_on_error(env):
+            if rank == 0 and self.video != "none":
+                videos = self.folder / "videos"
+                env = VideoMonitor(env, videos, schedule=self.video, on_render_error=on_render_error)
+            files = (statistics, self.folder / str(rank))
+            env = monitored(env, self.settings, files=files, goes_on=self.goes_on)
+            return EpisodeReplayer(env)
