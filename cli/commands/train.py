@@ -1,9 +1,10 @@
 """``ddpg train``."""
 
+from sb3_ddpg_custom.cli.child_processes import start_server
 from sb3_ddpg_custom.cli.commands.end_of_training import tell
 from sb3_ddpg_custom.cli.commands.many_runs import make_and_tell
 from sb3_ddpg_custom.cli.declared_options import command_line, takes
-from sb3_ddpg_custom.cli.environments.processes.server import start_server
+from sb3_ddpg_custom.cli.environments.processes import PRELOADED
 from sb3_ddpg_custom.cli.experiments.options import PoolRequest, SeedsRequest, asks_for_many
 from sb3_ddpg_custom.cli.imports import no_garbage_collection
 from sb3_ddpg_custom.cli.shared_options import Debug, Quiet, refuse_without_display
@@ -28,7 +29,7 @@ def train_command(
     if request.render:
         refuse_without_display()
     if request.vec_env == "subproc":
-        start_server()
+        start_server(PRELOADED)
 
     with no_garbage_collection():
         from sb3_ddpg_custom.cli.screen import screen

@@ -8,12 +8,13 @@ from typing import Any
 from rich.console import Console
 
 from sb3_ddpg_custom.checkpoint.store import CheckpointStore
+from sb3_ddpg_custom.cli.child_processes import start_server
 from sb3_ddpg_custom.cli.config.resolve import RUN_KEY, Resolved, to_yaml
 from sb3_ddpg_custom.cli.config.settings import Settings, validate
 from sb3_ddpg_custom.cli.config.trust import check_trusted_to_train
 from sb3_ddpg_custom.cli.config.yaml_text import parse_yaml, read_text
 from sb3_ddpg_custom.cli.declared_options import read_value
-from sb3_ddpg_custom.cli.environments.processes.server import start_server
+from sb3_ddpg_custom.cli.environments.processes import PRELOADED
 from sb3_ddpg_custom.cli.environments.registry import import_modules
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.paths import shown, shown_in, tied_to_start
@@ -84,7 +85,7 @@ def resume(request: ResumeRequest, console: Console, *, expected: Settings | Non
     if request.vec_env is not None:
         asked = replace(asked, vec_env=request.vec_env)
     if asked.vec_env == "subproc":
-        start_server()
+        start_server(PRELOADED)
     check_device(asked.device)
     remove_leftovers_of(folder)
     facts = {**facts, "device": asked.device, "threads": asked.threads, "vec_env": asked.vec_env}

@@ -14,7 +14,7 @@ import numpy as np
 from gymnasium.envs.registration import load_env_creator
 
 from sb3_ddpg_custom.cli.blame import reason
-from sb3_ddpg_custom.cli.environments.processes.server import one_thread
+from sb3_ddpg_custom.cli.child_processes import thread_variables
 from sb3_ddpg_custom.cli.environments.registry import import_modules
 from sb3_ddpg_custom.cli.environments.single import TrainingEnv
 from sb3_ddpg_custom.cli.errors import UsageError
@@ -48,7 +48,7 @@ class Order:
         :raises UsageError: if a module cannot be imported, or the env is not known here
         """
         os.environ.clear()
-        os.environ.update(self.variables | one_thread())
+        os.environ.update(self.variables | thread_variables())
         tied_to(self.start)
         with contextlib.chdir(self.start):
             import_modules(self.imports)

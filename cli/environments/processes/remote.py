@@ -7,9 +7,9 @@ from contextlib import suppress
 from typing import Any
 
 from sb3_ddpg_custom.cli.blame import ToldError, kind_and_reason
+from sb3_ddpg_custom.cli.child_processes import context, start_conditions
 from sb3_ddpg_custom.cli.environments.processes.answers import Answer
 from sb3_ddpg_custom.cli.environments.processes.failures import Failure
-from sb3_ddpg_custom.cli.environments.processes.server import context, start_conditions
 from sb3_ddpg_custom.cli.environments.processes.worker import work
 from sb3_ddpg_custom.cli.errors import RunError
 
@@ -33,7 +33,7 @@ class RemoteEnv:
         self.is_interrupted = False
         self._connection, theirs = context().Pipe()
         # No daemon: an env may start processes of its own, which those must not.
-        self.process = context().Process(target=work, args=(theirs, packed), name=f"env {rank}", daemon=False)  # type: ignore[attr-defined]
+        self.process = context().Process(target=work, args=(theirs, packed), name=f"env {rank}", daemon=False)
         with theirs, start_conditions():
             self.process.start()
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sb3_ddpg_custom.cli.experiments.engines.threads import thread_variables
+from sb3_ddpg_custom.cli.child_processes import thread_variables
 
 _SAVING_SECONDS = 120.0
 

@@ -1,6 +1,5 @@
 """Processes on this machine, each with its share of the cores."""
 
-import multiprocessing
 import os
 import sys
 from collections import deque
@@ -9,8 +8,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from sb3_ddpg_custom.cli.child_processes import context, start_conditions, start_server
 from sb3_ddpg_custom.cli.experiments.engines.interface import STOPPED, Ended
-from sb3_ddpg_custom.cli.experiments.engines.threads import threads_of_children
 from sb3_ddpg_custom.cli.experiments.plan import Job
 
 # Imported once, by the process that all others are forked from: two seconds less for each run.
@@ -34,10 +33,7 @@ class LocalPool:
         self._queue: deque[Job] = deque()
         self._running: list[tuple[Job, Any, Connection]] = []
         self._never_begun: list[Ended] = []
-        kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        self._context: Any = multiprocessing.get_context(kind)
-        if kind == "forkserver":
-            self._context.set_forkserver_preload(list(_IMPORTED_ONCE))
+        start_server(_IMPORTED_ONCE, threads)
 
     def submit(self, job: Job) -> None:
         """Queue a run, and begin it where there is a place."""
@@ -81,9 +77,9 @@ class LocalPool:
     def _fill(self) -> None:
         while self._queue and len(self._running) < self._most:
             job = self._queue.popleft()
-            theirs, ours = self._context.Pipe(duplex=False)
-            process = self._context.Process(target=run_in_process, args=(job.folder, theirs), name=job.name)
-            with threads_of_children(self._threads):
+            theirs, ours = context().Pipe(duplex=False)
+            process = context().Process(target=run_in_process, args=(job.folder, theirs), name=job.name)
+            with start_conditions(self._threads):
                 process.start()
             theirs.close()
             self._running.append((job, process, ours))
