@@ -26,7 +26,7 @@ def sampler(seed: int, trial: int) -> "optuna.samplers.BaseSampler":
     from optuna.samplers import TPESampler
 
     drawn = int(np.random.SeedSequence([seed, trial]).generate_state(1)[0])
-    return TPESampler(seed=drawn, multivariate=True, constant_liar=True, warn_independent_sampling=False)
+    return TPESampler(seed=drawn, multivariate=True, constant_liar=True)
 
 
 def open_study(storage: str | None, folder: Path, *, name: str, prune: bool) -> "optuna.Study":
