@@ -28,6 +28,7 @@ from sb3_ddpg_custom.cli.paths import shown, tied_to_start
 from sb3_ddpg_custom.cli.run_folder import check_folder_name
 from sb3_ddpg_custom.cli.training.options import TrainRequest
 
+_KEYS_OF_OPTIONS = {"--seeds": "seeds ", "--set": "", "--steps": "train.steps ", "--n-envs": "train.n_envs "}
 _KEYS = ("name", "envs", "seeds", "settings", "train")
 # Those that are ddpg study's own, or the file's own keys.
 _NOT_IN_TRAIN = ("env", "seed", "config", "overrides", "out", "name", "render", "device", "threads", "imports")
@@ -68,9 +69,10 @@ def jobs_of_file(request: StudyRequest) -> list[Job]:
         return plan_jobs(template, envs, settings, _seeds(document.get("seeds")))
     except UsageError as error:
         # There are no options on the command line for what the file says.
-        raise UsageError(
-            str(error).replace("--seeds ", f"`{source}`: seeds ").replace("--set ", f"`{source}`: ")
-        ) from None
+        told = str(error)
+        for option, key in _KEYS_OF_OPTIONS.items():
+            told = told.replace(f"{option} ", f"`{source}`: {key}")
+        raise UsageError(told) from None
 
 
 def _there_are(names: tuple[str, ...]) -> str:

@@ -256,6 +256,7 @@ def test_a_study_from_a_file(ddpg: Ddpg, tmp_path: Path) -> None:
         ({"settings": {"a": {"tao": 3}}}, "`mine.yml`: tao: unknown key 'tao'; did you mean 'tau'?"),
         ({"settings": {"a": {"tau": 3}}}, "`mine.yml`: tau is 3; expected a number above 0 and at most 1"),
         ({"settings": {"a": "no.yml"}}, "no.yml"),
+        ({"train": {"steps": -3}}, "`mine.yml`: train.steps is -3; expected a whole number of at least 1"),
         ({"train": {"step": 3}}, "`mine.yml`: unknown key train.step; did you mean 'steps'?"),
         ({"train": {"eval_episodes": 0}}, "`mine.yml`: train.eval_episodes is 0; it should be at least 1"),
         ({"train": {"video": "all"}}, "`mine.yml`: train.video is 'all'; --video all is neither none, cubic nor"),

@@ -27,6 +27,7 @@ class RayCluster:
 
     def __init__(self, address: str | None, *, at_once: int | None, threads: int) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # which would go to the internet
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
         try:
             import ray
         except ImportError as error:
