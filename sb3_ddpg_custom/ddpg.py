@@ -23,6 +23,7 @@ from sb3_ddpg_custom.acting.parameter_noise import ParameterNoise
 from sb3_ddpg_custom.acting.rollout_callbacks import may_act_on_rollout_start
 from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.checkpoint.saving import SavingAlgorithm
+from sb3_ddpg_custom.diagnosis.diagnose import DiagnosingAlgorithm
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
 from sb3_ddpg_custom.option_values import Precision, UpdateName, check_positive
 from sb3_ddpg_custom.overrides import has_own
@@ -50,7 +51,7 @@ def _network_of_policy(name: str) -> Any:
     )
 
 
-class DDPG(SavingAlgorithm, ExploringAlgorithm):
+class DDPG(SavingAlgorithm, ExploringAlgorithm, DiagnosingAlgorithm):
     """Deep deterministic policy gradient (Lillicrap et al. 2016, arXiv 1509.02971).
 
     Takes every argument of SB3's ``DDPG`` under the same name and with the same default; those behind the star are

@@ -43,7 +43,7 @@ def test_imports_point_one_way(rooms: ModuleType) -> None:
     needs: dict[str, set[str]] = {}
     for room, other in rooms.arrows():
         needs.setdefault(room, set()).add(other)
-    core = {"DDPG", "acting", "analysis", "checkpoint", "replay", "shared", "updates", "zoo"}
+    core = {"DDPG", "acting", "analysis", "diagnosis", "checkpoint", "replay", "shared", "updates", "zoo"}
     for room in core:
         assert {other for other in needs.get(room, ()) if other.startswith("cli") or other == "wrappers"} == set()
     assert "wrappers" not in needs

@@ -23,6 +23,11 @@ _LAYOUT = {
         "return of each episode": ["Multiline", ["episode/reward"]],
         "Q": ["Multiline", ["train/q_mean", "train/q_max"]],
         "qmax of each episode": ["Multiline", ["episode/qmax"]],
+        "Q beside what came of it": ["Multiline", ["diagnosis/q_predicted", "diagnosis/q_realised"]],
+        "saturated actions, dead units": [
+            "Multiline",
+            ["diagnosis/saturated_actions", "diagnosis/dead_units_actor", "diagnosis/dead_units_critic"],
+        ],
         "critic loss": ["Multiline", ["train/critic_loss"]],
         "actor loss": ["Multiline", ["train/actor_loss"]],
         "TD error": ["Multiline", ["train/td_error"]],

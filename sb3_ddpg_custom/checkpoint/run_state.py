@@ -274,7 +274,8 @@ def _curves_state(model: Any) -> dict[str, Any] | None:
     last = getattr(model, "last_update", None)
     if curves is None:
         return None
-    return {"sums": curves.state(), "last_update": None if last is None else tuple(last)}
+    diagnosed_at = getattr(model, "_diagnosed_at", None)
+    return {"sums": curves.state(), "last_update": None if last is None else tuple(last), "diagnosed_at": diagnosed_at}
 
 
 def _restore_curves(model: Any, state: Mapping[str, Any] | None) -> None:
@@ -282,6 +283,8 @@ def _restore_curves(model: Any, state: Mapping[str, Any] | None) -> None:
         return
     model._curves.restore(state["sums"])
     model.last_update = None if state["last_update"] is None else UpdateStatistics(*state["last_update"])
+    if state.get("diagnosed_at") is not None:
+        model._diagnosed_at = state["diagnosed_at"]
 
 
 def _space_state(space: Any) -> dict[str, Any] | None:
