@@ -20,6 +20,7 @@ import numpy as np
 import typer
 import yaml
 
+from sb3_ddpg_custom.cli.config.settings import Settings
 from sb3_ddpg_custom.cli.experiments.plan import JOB_FILE, read_job
 from sb3_ddpg_custom.cli.run_folder import is_done
 
@@ -68,10 +69,12 @@ def keep_results(study: Path, name: str) -> None:
 
 
 def settings_hash(entry: dict[str, Any]) -> str:
-    """Name hyper-parameters by their content.
+    """Name hyper-parameters by their content; what is as it is by default does not count, and may be added later.
 
     :param entry: as in a configuration file
     """
+    defaults = {name: field.get_default(call_default_factory=True) for name, field in Settings.model_fields.items()}
+    entry = {name: value for name, value in entry.items() if name == "n_timesteps" or value != defaults.get(name)}
     return hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()[:12]
 
 

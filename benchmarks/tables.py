@@ -61,7 +61,7 @@ def row_of(name: str, results: Path = RESULTS) -> dict[str, Any]:
     alias = aliases()[name]
     wanted = settings_hash(_entry(name))
     runs = [json.loads(path.read_text()) for path in sorted((results / name).glob("*-seed-*.json"))]
-    current = [run for run in runs if run["settings_hash"] == wanted]
+    current = [run for run in runs if settings_hash(run["settings"]) == wanted]
     row: dict[str, Any] = {
         "name": name,
         "env": alias.env_id,

@@ -1,0 +1,81 @@
+"""What a campaign keeps, and the table that is made of it."""
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import SMALL
+from helpers import Ddpg
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    for name in ("campaign", "tables"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return import_module("campaign"), import_module("tables")
+
+
+def test_there_is_a_study_for_every_shipped_configuration(scripts: tuple[Any, Any]) -> None:
+    campaign, _ = scripts
+    shipped = {path.stem for path in (ROOT / "zoo_configs").glob("*.yml")} - {"default"}
+    assert set(campaign.ORDER) == shipped
+    assert {path.stem for path in campaign.STUDIES.glob("*.yml")} >= shipped
+
+
+def test_settings_are_named_by_what_is_not_as_usual(scripts: tuple[Any, Any]) -> None:
+    campaign, _ = scripts
+    name = campaign.settings_hash({"n_timesteps": 10, "tau": 0.5})
+    assert campaign.settings_hash({"n_timesteps": 10, "tau": 0.5, "gamma": 0.99, "n_steps": 1}) == name
+    assert campaign.settings_hash({"n_timesteps": 10, "tau": 0.4}) != name
+    assert campaign.settings_hash({"n_timesteps": 11, "tau": 0.5}) != name
+
+
+def test_a_finished_run_is_kept_once(
+    ddpg: Ddpg, tmp_path: Path, scripts: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign, _ = scripts
+    monkeypatch.setattr(campaign, "RESULTS", tmp_path / "results")
+    ddpg("train", "pendulum", "--seeds", "3", "--steps", 200, "--eval-episodes", 2, *SMALL, "--out", tmp_path / "runs")
+    (run,) = (path.parent for path in (tmp_path / "runs").rglob("config.yml"))
+    campaign.keep_results(tmp_path / "runs", "mine")
+    (kept,) = (tmp_path / "results" / "mine").iterdir()
+    result = json.loads(kept.read_text())
+    assert (result["env"], result["seed"], result["settings"]["n_timesteps"]) == ("Pendulum-v1", 3, 200)
+    with np.load(run / "evaluations.npz") as file:
+        np.testing.assert_allclose(result["returns"], file["results"], atol=6e-4)
+    before = kept.stat().st_mtime_ns
+    campaign.keep_results(tmp_path / "runs", "mine")
+    assert kept.stat().st_mtime_ns == before
+
+
+def test_best_and_final_are_kept_apart(scripts: tuple[Any, Any], tmp_path: Path) -> None:
+    _, tables = scripts
+    folder = tmp_path / "pendulum"
+    folder.mkdir()
+    entry = tables._entry("pendulum")
+    for seed in (0, 1):
+        # 20 evaluations; the best one is the first, and the last ten are -100 - seed.
+        returns = [[-50.0, -50.0]] + [[-300.0, -300.0]] * 9 + [[-100.0 - seed, -100.0 - seed]] * 10
+        result = {"settings": entry, "seed": seed, "returns": returns}
+        (folder / f"default-seed-{seed}.json").write_text(json.dumps(result))
+    (folder / "default-seed-2.json").write_text(json.dumps({"settings": {**entry, "tau": 0.9}, "returns": [[0.0]]}))
+    row = tables.row_of("pendulum", tmp_path)
+    assert (row["seeds"], row["older"], row["best"], row["final"]) == (2, 1, -50.0, -100.5)
+    assert row["interval"] == [-101.0, -100.0]
+    (line,) = (line for line in tables._lines([row]) if "pendulum" in line)
+    assert line.startswith("| pendulum | 5,000 | 2 | -100.5 [-101.0, -100.0] | -50.0 |")
+    assert tables.row_of("humanoid", tmp_path)["seeds"] == 0
+
+
+def test_the_readmes_table_is_of_the_results_that_are_kept(scripts: tuple[Any, Any]) -> None:
+    _, tables = scripts
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for line in tables._lines([tables.row_of(name) for name in tables.ORDER]):
+        assert line in readme, "make tables"
