@@ -69,7 +69,9 @@ class PoolRequest:
     jobs: Annotated[
         int | Literal["auto"],
         typer.Option(
-            parser=_jobs, metavar="auto|N", help="Runs at once; auto: one per core. Each gets its share of the cores."
+            parser=_jobs,
+            metavar="auto|N",
+            help="Runs at once, each on one core unless --threads says more; auto: one per core.",
         ),
     ] = "auto"
     on: Annotated[
@@ -124,9 +126,7 @@ class StudyRequest:
     ]
     out: Annotated[Path, path_option("--out", help="Folder of all runs.")] = Path("runs")
     device: Annotated[str, typer.Option(help="Torch device: auto, cpu, cuda, cuda:1 …")] = "auto"
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Torch's threads in each run; default: its share of the cores.")
-    ] = None
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each run; default: one.")] = None
     imports: Annotated[tuple[str, ...], IMPORT] = ()
 
 

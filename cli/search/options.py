@@ -50,8 +50,6 @@ class TuneRequest:
     out: Annotated[Path, path_option("--out", help="Folder of all runs.")] = Path("runs")
     name: Annotated[str, typer.Option(help="Of the search, and of its folder in --out.")] = "tune"
     device: Annotated[str, typer.Option(help="Torch device: auto, cpu, cuda, cuda:1 …")] = "auto"
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Torch's threads in each run; default: its share of the cores.")
-    ] = None
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each run; default: one.")] = None
     eval_episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes per evaluation.")] = 10
     imports: Annotated[tuple[str, ...], IMPORT] = ()

@@ -12,7 +12,7 @@ def engine_for(request: PoolRequest, n_runs: int, threads: int | None, out: Path
 
     :param request: where, and how many at once
     :param n_runs: there are at most
-    :param threads: of each run, as the user asked; None shares out the cores
+    :param threads: of each run, as the user asked; None is one, as runs on more fight over cores that others use
     :param out: folder of the runs, for the engine's own logs
     :raises UsageError: if it cannot be had
     """
@@ -30,9 +30,8 @@ def engine_for(request: PoolRequest, n_runs: int, threads: int | None, out: Path
         return Slurm(request.slurm, at_once=_at_once(request), threads=threads or 1, local=local, logs=logs)
     from sb3_ddpg_custom.cli.experiments.engines.local import LocalPool
 
-    cores = usable_cores()
-    at_once = min(_at_once(request) or cores, max(n_runs, 1))
-    return LocalPool(at_once=at_once, threads=threads or max(cores // at_once, 1))
+    at_once = min(_at_once(request) or usable_cores(), max(n_runs, 1))
+    return LocalPool(at_once=at_once, threads=threads or 1)
 
 
 def _at_once(request: PoolRequest) -> int | None:
