@@ -214,6 +214,8 @@ ENTRIES = st.fixed_dictionaries(
         ),
         "replay_buffer_class": st.none() | st.just("HerReplayBuffer"),
         "max_grad_norm": st.none() | POSITIVE,
+        "actor_weight_decay": st.none() | st.just(0.0) | POSITIVE,
+        "decoupled_weight_decay": st.none() | st.booleans(),
         "optimize_memory_usage": st.booleans(),
     },
 )

@@ -174,6 +174,7 @@ def write_in_place(update: AnalyticUpdate) -> None:
         (option("actor", betas=(0.8, 0.99)), 16, 2),
         (option("critic", weight_decay=0.1), 16, 2),
         (option("critic", eps=1e-3), 16, 2),
+        (option("actor", weight_decay=0.1, decoupled_weight_decay=True), 16, 2),
         (load_states, 16, 2),
         (replace_data, 16, 2),
         (write_in_place, 16, 1),  # the tensors are the same

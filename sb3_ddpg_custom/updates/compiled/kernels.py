@@ -81,12 +81,13 @@ class AdamOptions(NamedTuple):
     weight_decay: float
     least_first: float
     least_second: float
+    decoupled: bool = False
 
 
 @_compiled
 def options_in(row: NDArray[np.float64]) -> AdamOptions:
     """Read options out of an array, which takes less time to hand over."""
-    return AdamOptions(row[0], row[1], row[2], row[3], row[4], row[5], row[6])
+    return AdamOptions(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7] > 0)
 
 
 @_compiled
@@ -155,6 +156,9 @@ def descend(network: Network, options: AdamOptions, norm: float, max_norm: float
     beta2, rest2 = kind(options.beta2), kind(1 - options.beta2)
     decay, epsilon, zero = kind(options.weight_decay), kind(options.epsilon), kind(0)
     least_first, least_second = kind(options.least_first), kind(options.least_second)
+    if options.decoupled:  # AdamW: θ ← θ - α λ θ, and nothing of it in the gradient
+        parameters *= kind(1 - options.rate * options.weight_decay)
+        decay = zero
     if max_norm < norm + 1e-6:  # never with an infinite bound, nor with NaN
         gradients *= kind(max_norm / (norm + 1e-6))
     # Runs of W and b that have made as many steps, nearly always one: what joined later is corrected by its own count.
@@ -285,7 +289,7 @@ def update(
     :param next_critic_values: of the critic's target, beginning with (s', room for an action)
     :param numbers: r, γⁿ (1 - terminated), 2 w / n, room for abs(Q(s, a) - y), and 1, for all transitions, (5, batch)
     :param statistics: gets those of :class:`sb3_ddpg_custom.updates.UpdateStatistics`, in its order, (7,)
-    :param options: those of :class:`AdamOptions`, of the actor and of the critic, (2, 7)
+    :param options: those of :class:`AdamOptions`, of the actor and of the critic, (2, 8)
     :param max_norm: bound on the L2 norm of each network's gradient, infinity for none
     :param tau: fraction of the online networks that enters the targets
     :param guards: do not step along a gradient that is not finite
