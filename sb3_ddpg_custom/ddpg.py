@@ -32,6 +32,7 @@ from sb3_ddpg_custom.replay.priorities import PrioritizedSamples
 from sb3_ddpg_custom.temporarily import temporarily
 from sb3_ddpg_custom.updates import Batch, FittingUpdate, Update
 from sb3_ddpg_custom.updates.divergence import NonFiniteUpdateError
+from sb3_ddpg_custom.updates.pre_tanh import final_tanh
 from sb3_ddpg_custom.updates.statistics_log import record, summary
 
 # What older releases kept in each model, and is the policy's or a property now.
@@ -91,6 +92,8 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm):
     :param decoupled_weight_decay: True: both weight decays are AdamW's, which take learning rate · decay · w off the
         weights before each step, past the gradient; False: they are L2 penalties; None for the optimiser's own, which
         is L2 with Adam
+    :param pre_tanh_penalty: c of a penalty c · mean z² on what goes into the actor's last tanh, in the units of Q
+        (MR.Q's is 1e-5): keeps actions from sticking at ±1, where the tanh has no slope; None for none
     :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
     :param output_init: bound of the uniform initialisation of the output layers (the paper's is 3e-3); None for torch's
     :param update: how gradients are computed, see :func:`sb3_ddpg_custom.updates.make_update`
@@ -143,6 +146,7 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm):
         critic_weight_decay: float | None = None,
         actor_weight_decay: float | None = None,
         decoupled_weight_decay: bool | None = None,
+        pre_tanh_penalty: float | None = None,
         max_grad_norm: float | None = None,
         output_init: float | None = None,
         update: UpdateName = "auto",
@@ -178,12 +182,13 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm):
         )
         check_positive(max_grad_norm=max_grad_norm, output_init=output_init)
         check_positive(or_zero=True, critic_weight_decay=critic_weight_decay, critic_learning_rate=critic_learning_rate)
-        check_positive(or_zero=True, actor_weight_decay=actor_weight_decay)
+        check_positive(or_zero=True, actor_weight_decay=actor_weight_decay, pre_tanh_penalty=pre_tanh_penalty)
         check_switch(decoupled_weight_decay=decoupled_weight_decay)
         self.critic_learning_rate = critic_learning_rate
         self.critic_weight_decay = critic_weight_decay
         self.actor_weight_decay = actor_weight_decay
         self.decoupled_weight_decay = decoupled_weight_decay
+        self.pre_tanh_penalty = pre_tanh_penalty
         self.max_grad_norm = max_grad_norm
         self.output_init = output_init
         self.update: UpdateName = update
@@ -218,6 +223,8 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm):
             self._set_weight_decays(self.policy.actor.optimizer, self.policy.critic.optimizer)
         if self.output_init is not None:
             initialise_outputs(self.policy, self.output_init)
+        if self.pre_tanh_penalty:
+            final_tanh(self.policy.actor)  # or a sentence, before anything is trained
         self._updates = FittingUpdate(self.update, self.policy, self.precision, self.tau, self.max_grad_norm)
 
     @property
@@ -295,6 +302,7 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm):
             by_hand = self._updates.by_hand
         # Read anew each time, as gamma is: a callback may anneal them.
         update.tau, update.max_grad_norm, update.guards = self.tau, self.max_grad_norm, self.stops_at_non_finite
+        update.pre_tanh_penalty = self.pre_tanh_penalty
         step = update if by_hand is None else by_hand.step
         statistics = []
         for batch in self._batches(gradient_steps, batch_size):
@@ -414,7 +422,7 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm):
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Pickles of older releases hold the networks twice, and no way to change the update.
         self.__dict__.update({name: value for name, value in state.items() if name not in _ONCE_ATTRIBUTES})
-        later = dict.fromkeys(("actor_weight_decay", "decoupled_weight_decay"))
+        later = dict.fromkeys(("actor_weight_decay", "decoupled_weight_decay", "pre_tanh_penalty"))
         for name, value in {"_attributes": 0, **later, **self.__getstate__()}.items():
             self.__dict__.setdefault(name, value)
         if "_updates" not in state and "policy" in state:

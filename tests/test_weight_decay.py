@@ -112,6 +112,6 @@ def test_the_actor_shrinks(decoupled: bool) -> None:
     def norm(decay: float) -> float:
         options: dict[str, Any] = {"actor_weight_decay": decay, "decoupled_weight_decay": decoupled}
         model = make_model(learning_rate=1e-2, **options).learn(120)
-        return sum(parameter.norm().item() for parameter in model.actor.parameters())
+        return float(sum(parameter.norm().item() for parameter in model.actor.parameters()))
 
     assert norm(2.0) < 0.7 * norm(0.0)

@@ -75,6 +75,7 @@ class Settings(BaseModel):
     :param critic_weight_decay: L2 on the critic's weights; None: the optimiser's own
     :param actor_weight_decay: L2 on the actor's weights; None: the optimiser's own
     :param decoupled_weight_decay: whether both are AdamW's instead of L2; None: the optimiser's own
+    :param pre_tanh_penalty: c of the penalty c · mean z² on what goes into the actor's last tanh; None: none
     :param output_init: output layers start uniform in ± this; None: as PyTorch starts them
     :param update: how a gradient update is computed
     :param precision: of the updates' large matrix products
@@ -136,6 +137,7 @@ class Settings(BaseModel):
     critic_weight_decay: AtLeastZero | None = None
     actor_weight_decay: AtLeastZero | None = None
     decoupled_weight_decay: Switch | None = None
+    pre_tanh_penalty: AtLeastZero | None = None
     output_init: AboveZero | None = None
     update: Annotated[str, expect("one of " + ", ".join(UPDATES), read_string, lambda name: name in UPDATES)] = "auto"
     precision: Annotated[

@@ -12,7 +12,7 @@ _NOT_FOR_SB3 = "needs_sb3_ddpg_custom"
 # Options that change the training wherever they are not None.
 _OPTIONS = (
     *("critic_learning_rate", "critic_weight_decay", "actor_weight_decay", "decoupled_weight_decay"),
-    *("max_grad_norm", "parameter_noise"),
+    *("pre_tanh_penalty", "max_grad_norm", "parameter_noise"),
 )
 #: attributes that a zip leaves out, for they are the policy's, or rebuilt where they are needed
 LEFT_OUT = (

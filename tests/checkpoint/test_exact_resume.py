@@ -134,6 +134,7 @@ CASES: dict[str, Callable[[], Any]] = {
         single(), actor_weight_decay=0.1, critic_weight_decay=0.3, decoupled_weight_decay=True
     ),
     "AdamW": lambda: make_model(single(), policy_kwargs={"optimizer_class": th.optim.AdamW}),
+    "pre-tanh penalty": lambda: make_model(single(), pre_tanh_penalty=0.5),
     "autograd": lambda: make_model(single(), update="autograd"),
     "by hand": lambda: make_model(single(), update="analytic"),
     "batch norm, own networks": lambda: make_model(single(), policy_kwargs={"activation_fn": th.nn.Tanh}),

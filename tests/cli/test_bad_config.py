@@ -142,6 +142,7 @@ def test_merges_that_multiply(tmp_path: Path) -> None:
         ("max_grad_norm=0", "expected a number above 0"),
         ("actor_weight_decay=-1e-2", "expected a number of at least 0"),
         ("decoupled_weight_decay=1e-2", "expected true or false"),
+        ("pre_tanh_penalty=small", "expected a number of at least 0"),
         ("update=5", "update is 5; expected one of auto"),
     ],
 )

@@ -216,6 +216,7 @@ ENTRIES = st.fixed_dictionaries(
         "max_grad_norm": st.none() | POSITIVE,
         "actor_weight_decay": st.none() | st.just(0.0) | POSITIVE,
         "decoupled_weight_decay": st.none() | st.booleans(),
+        "pre_tanh_penalty": st.none() | st.just(1e-5) | POSITIVE,
         "optimize_memory_usage": st.booleans(),
     },
 )

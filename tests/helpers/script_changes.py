@@ -440,6 +440,7 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "critic_weight_decay": attribute("critic_weight_decay", 0.5),
     "actor_weight_decay": attribute("actor_weight_decay", 0.5),
     "decoupled_weight_decay": decouple,
+    "pre_tanh_penalty": attribute("pre_tanh_penalty", 0.5),
     "gamma": attribute("gamma", 0.3),
     "tau": attribute("tau", 0.5),
     "batch_size": attribute("batch_size", 5),

@@ -72,6 +72,7 @@ def assert_agree(one: TD3Policy, other: TD3Policy, tolerance: float = 1e-10) -> 
     max_grad_norm=st.sampled_from([None, 0.05, 100.0]),
     weight_decay=st.sampled_from([0.0, 0.3]),
     decoupled=st.booleans(),
+    penalty=st.sampled_from([None, 0.0, 0.2, 30.0]),
     n_step=st.booleans(),
     weighted=st.booleans(),
     seed=st.integers(0, 1000),
@@ -86,6 +87,7 @@ def test_every_number_is_autograds(
     max_grad_norm: float | None,
     weight_decay: float,
     decoupled: bool,
+    penalty: float | None,
     n_step: bool,
     weighted: bool,
     seed: int,
@@ -104,6 +106,7 @@ def test_every_number_is_autograds(
         if update_class is CompiledUpdate and why_not_compiled(policy) is not None:
             continue
         update = update_class(policy, tau=0.1, max_grad_norm=max_grad_norm)
+        update.pre_tanh_penalty = penalty
         results = []
         for step in range(3):
             batch: Any = make_batch(batch_size, action_dim=action_dim, seed=seed + step, dtype=th.float64)

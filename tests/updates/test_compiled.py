@@ -186,7 +186,8 @@ def test_two_hundred_steps_of_adamw_are_torchs() -> None:
     parameter = nn.Parameter(th.tensor([2.0, -1.0], dtype=th.float64))
     adam = th.optim.AdamW([parameter], lr=1e-2, weight_decay=0.5)
     names = kernels.Network._fields[1:]
-    network = kernels.Network(kernels.layout([1, 1], 1), **{name: np.zeros(2) for name in names})
+    arrays: dict[str, Any] = {name: np.zeros(2) for name in names}
+    network = kernels.Network(kernels.layout([1, 1], 1), **arrays)
     network.parameters[:] = 2.0, -1.0
     options = kernels.AdamOptions(1e-2, 0.9, 0.999, 1e-8, 0.5, 0.0, 0.0, decoupled=True)
     for step in range(200):

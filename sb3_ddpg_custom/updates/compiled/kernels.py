@@ -227,10 +227,11 @@ def critic_gradient(
 
 
 @_compiled
-def actor_gradient(actor: Network, critic: Network, ones: Array, statistics: Array) -> None:
-    """Compute the gradient of -J, J = mean Q(s, μ(s)): descending it ascends J."""
+def actor_gradient(actor: Network, critic: Network, ones: Array, statistics: Array, penalty: float) -> None:
+    """Compute the gradient of -J + c mean z², J = mean Q(s, μ(s)), μ(s) = tanh(z): descending it ascends J."""
     batch_size = len(ones)
     actions = forward(actor.layers, actor.parameters, actor.values, batch_size)
+    z = actions.copy() if penalty != 0 else actions
     squash(actions, critic.layers, critic.values)
     q_values = forward(critic.layers, critic.parameters, critic.values, batch_size)
     # ∂(-J)/∂Q = -1 / n, and back through the critic
@@ -248,6 +249,11 @@ def actor_gradient(actor: Network, critic: Network, ones: Array, statistics: Arr
     for row in range(batch_size):
         for column in range(n_actions):
             delta[row, column] -= delta[row, column] * actions[row, column] ** 2
+    if penalty != 0:  # ∂(c mean z²)/∂z = 2 c z / (n · actions)
+        slope = delta.dtype.type(2 * penalty / delta.size)
+        for row in range(batch_size):
+            for column in range(n_actions):
+                delta[row, column] += slope * z[row, column]
     backward(actor.layers, actor.parameters, actor.values, actor.deltas, batch_size)
     statistics[6] = parameter_gradients(actor, ones)
 
@@ -280,6 +286,7 @@ def update(
     max_norm: float,
     tau: float,
     guards: bool,
+    penalty: float,
 ) -> None:
     """Change both networks and their targets once.
 
@@ -293,12 +300,13 @@ def update(
     :param max_norm: bound on the L2 norm of each network's gradient, infinity for none
     :param tau: fraction of the online networks that enters the targets
     :param guards: do not step along a gradient that is not finite
+    :param penalty: c of :func:`sb3_ddpg_custom.losses.pre_tanh_penalty`, 0 for none
     """
     critic_gradient(actor, critic, next_actor_values, next_critic_values, numbers, statistics)
     if guards and not np.isfinite(statistics[5]):
         return
     descend(critic, options_in(options[1]), statistics[5], max_norm, tau)
-    actor_gradient(actor, critic, numbers[4], statistics)
+    actor_gradient(actor, critic, numbers[4], statistics, penalty)
     if guards and not np.isfinite(statistics[6]):
         return
     descend(actor, options_in(options[0]), statistics[6], max_norm, tau)
