@@ -25,14 +25,15 @@ from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.checkpoint.saving import SavingAlgorithm
 from sb3_ddpg_custom.diagnosis.diagnose import DiagnosingAlgorithm
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
-from sb3_ddpg_custom.option_values import Precision, UpdateName, check_positive
+from sb3_ddpg_custom.option_values import Precision, UpdateName, check_positive, check_switch
 from sb3_ddpg_custom.overrides import has_own
-from sb3_ddpg_custom.policies import Adam, initialise_outputs
+from sb3_ddpg_custom.policies import QUICK_OPTIMIZERS, initialise_outputs, set_weight_decay
 from sb3_ddpg_custom.replay.buffer import ReplayBuffer
 from sb3_ddpg_custom.replay.priorities import PrioritizedSamples
 from sb3_ddpg_custom.temporarily import temporarily
 from sb3_ddpg_custom.updates import Batch, FittingUpdate, Update
 from sb3_ddpg_custom.updates.divergence import NonFiniteUpdateError
+from sb3_ddpg_custom.updates.pre_tanh import final_tanh
 from sb3_ddpg_custom.updates.statistics_log import record, summary
 
 # What older releases kept in each model, and is the policy's or a property now.
@@ -88,6 +89,12 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, DiagnosingAlgorithm):
     :param critic_learning_rate: the critic's step size, a number or a schedule; None takes ``learning_rate``
     :param critic_weight_decay: L2 penalty on the critic (the paper's is 1e-2): adds decay · w to each gradient; None
         for the optimiser's own
+    :param actor_weight_decay: the same for the actor
+    :param decoupled_weight_decay: True: both weight decays are AdamW's, which take learning rate · decay · w off the
+        weights before each step, past the gradient; False: they are L2 penalties; None for the optimiser's own, which
+        is L2 with Adam
+    :param pre_tanh_penalty: c of a penalty c · mean z² on what goes into the actor's last tanh, in the units of Q
+        (MR.Q's is 1e-5): keeps actions from sticking at ±1, where the tanh has no slope; None for none
     :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
     :param output_init: bound of the uniform initialisation of the output layers (the paper's is 3e-3); None for torch's
     :param update: how gradients are computed, see :func:`sb3_ddpg_custom.updates.make_update`
@@ -138,6 +145,9 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, DiagnosingAlgorithm):
         stats_window_size: int = 100,
         critic_learning_rate: float | Schedule | None = None,
         critic_weight_decay: float | None = None,
+        actor_weight_decay: float | None = None,
+        decoupled_weight_decay: bool | None = None,
+        pre_tanh_penalty: float | None = None,
         max_grad_norm: float | None = None,
         output_init: float | None = None,
         update: UpdateName = "auto",
@@ -173,8 +183,13 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, DiagnosingAlgorithm):
         )
         check_positive(max_grad_norm=max_grad_norm, output_init=output_init)
         check_positive(or_zero=True, critic_weight_decay=critic_weight_decay, critic_learning_rate=critic_learning_rate)
+        check_positive(or_zero=True, actor_weight_decay=actor_weight_decay, pre_tanh_penalty=pre_tanh_penalty)
+        check_switch(decoupled_weight_decay=decoupled_weight_decay)
         self.critic_learning_rate = critic_learning_rate
         self.critic_weight_decay = critic_weight_decay
+        self.actor_weight_decay = actor_weight_decay
+        self.decoupled_weight_decay = decoupled_weight_decay
+        self.pre_tanh_penalty = pre_tanh_penalty
         self.max_grad_norm = max_grad_norm
         self.output_init = output_init
         self.update: UpdateName = update
@@ -202,10 +217,15 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, DiagnosingAlgorithm):
         seen_by_sb3["action_space"] = with_real_bounds(self.action_space)
         with temporarily(self, **seen_by_sb3):
             super()._setup_model()
-        if self.policy.optimizer_class is Adam:
-            self.policy.optimizer_class = th.optim.Adam  # what policy.save() writes
+        for torchs, quick in QUICK_OPTIMIZERS.items():
+            if self.policy.optimizer_class is quick:
+                self.policy.optimizer_class = torchs  # what policy.save() writes
+        if (self.actor_weight_decay, self.critic_weight_decay, self.decoupled_weight_decay) != (None, None, None):
+            self._set_weight_decays(self.policy.actor.optimizer, self.policy.critic.optimizer)
         if self.output_init is not None:
             initialise_outputs(self.policy, self.output_init)
+        if self.pre_tanh_penalty:
+            final_tanh(self.policy.actor)  # or a sentence, before anything is trained
         self._updates = FittingUpdate(self.update, self.policy, self.precision, self.tau, self.max_grad_norm)
 
     @property
@@ -247,9 +267,9 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, DiagnosingAlgorithm):
 
     def _quick_policy_kwargs(self) -> dict[str, Any]:
         """Name our Adam where SB3's policies would take torch's; other policies and optimisers are left alone."""
-        takes_adam = self.policy_kwargs.get("optimizer_class", th.optim.Adam) is th.optim.Adam
-        if takes_adam and self.policy_class in self.policy_aliases.values():
-            return {**self.policy_kwargs, "optimizer_class": Adam}
+        quick = QUICK_OPTIMIZERS.get(self.policy_kwargs.get("optimizer_class", th.optim.Adam))
+        if quick is not None and self.policy_class in self.policy_aliases.values():
+            return {**self.policy_kwargs, "optimizer_class": quick}
         return self.policy_kwargs
 
     @property
@@ -283,6 +303,7 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, DiagnosingAlgorithm):
             by_hand = self._updates.by_hand
         # Read anew each time, as gamma is: a callback may anneal them.
         update.tau, update.max_grad_norm, update.guards = self.tau, self.max_grad_norm, self.stops_at_non_finite
+        update.pre_tanh_penalty = self.pre_tanh_penalty
         step = update if by_hand is None else by_hand.step
         statistics = []
         for batch in self._batches(gradient_steps, batch_size):
@@ -314,9 +335,11 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, DiagnosingAlgorithm):
             critic_learning_rate = self.critic_lr_schedule(self._current_progress_remaining)
             update_learning_rate(critic, critic_learning_rate)
             self.logger.record("train/critic_learning_rate", critic_learning_rate)
-        if self.critic_weight_decay is not None:
-            for group in critic.param_groups:
-                group["weight_decay"] = self.critic_weight_decay
+        self._set_weight_decays(actor, critic)
+
+    def _set_weight_decays(self, actor: th.optim.Optimizer, critic: th.optim.Optimizer) -> None:
+        set_weight_decay(actor, self.actor_weight_decay, decoupled=self.decoupled_weight_decay)
+        set_weight_decay(critic, self.critic_weight_decay, decoupled=self.decoupled_weight_decay)
 
     def _log_updates(self, statistics: list[th.Tensor]) -> None:
         """Log the updates of one ``train()``.
@@ -400,7 +423,8 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, DiagnosingAlgorithm):
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Pickles of older releases hold the networks twice, and no way to change the update.
         self.__dict__.update({name: value for name, value in state.items() if name not in _ONCE_ATTRIBUTES})
-        for name, value in {"_attributes": 0, **self.__getstate__()}.items():
+        later = dict.fromkeys(("actor_weight_decay", "decoupled_weight_decay", "pre_tanh_penalty"))
+        for name, value in {"_attributes": 0, **later, **self.__getstate__()}.items():
             self.__dict__.setdefault(name, value)
         if "_updates" not in state and "policy" in state:
             way: UpdateName = "auto" if self.update == "compiled" else self.update

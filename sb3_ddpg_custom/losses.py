@@ -60,6 +60,20 @@ def actor_loss(q_values: th.Tensor) -> th.Tensor:
     return -q_values.mean()
 
 
+def pre_tanh_penalty(pre_activations: th.Tensor, coefficient: float) -> th.Tensor:
+    """Penalty on what goes into the actor's last tanh, c mean z², so that the tanh keeps its slope.
+
+    Fujimoto et al. 2025, "Towards general-purpose model-free reinforcement learning" (MR.Q, arXiv 2501.16142), with
+    c = 1e-5: it is added to the actor's loss. The mean is over the batch and the dimensions of the action, so its slope
+    is ∂/∂z = 2 c z / (batch · action_dim).
+
+    :param pre_activations: z, where the actions are tanh(z), (batch, action_dim)
+    :param coefficient: c, in the units of Q
+    :return: scalar
+    """
+    return coefficient * pre_activations.square().mean()
+
+
 def action_gradients(q_values: th.Tensor, actions: th.Tensor) -> th.Tensor:
     """Slope of the objective J = mean Q(s, μ(s)) along the actions, ∂J/∂a = ∂Q(s, a)/∂a / batch at a = μ(s).
 

@@ -20,3 +20,14 @@ def check_positive(*, or_zero: bool = False, **options: Any) -> None:
     for name, value in options.items():
         if isinstance(value, int | float) and not (value > 0 or (or_zero and value == 0)):
             raise ValueError(f"{name} must be {'at least' if or_zero else 'above'} 0, got {value}")
+
+
+def check_switch(**options: Any) -> None:
+    """Check that options are True, False or None.
+
+    :param options: by name
+    :raises ValueError: which names the first that is something else
+    """
+    for name, value in options.items():
+        if value is not None and not isinstance(value, bool):
+            raise ValueError(f"{name} must be True, False or None, got {value}")

@@ -45,3 +45,34 @@ class Adam(th.optim.Adam):
     state_dict = unwrap(th.optim.Optimizer.state_dict)
     load_state_dict = unwrap(th.optim.Optimizer.load_state_dict)
     zero_grad = unwrap(th.optim.Optimizer.zero_grad)
+
+
+class AdamW(Adam, th.optim.AdamW):
+    """torch's AdamW, likewise."""
+
+
+#: for each of torch's optimisers the same one that starts at once
+QUICK_OPTIMIZERS: dict[type[th.optim.Optimizer], type[th.optim.Optimizer]] = {
+    th.optim.Adam: Adam,
+    th.optim.AdamW: AdamW,
+}
+
+
+def set_weight_decay(optimizer: th.optim.Optimizer, decay: float | None, *, decoupled: bool | None) -> None:
+    """Write a weight decay into an optimiser's groups, where its steps, state dicts and zips have it from.
+
+    :param optimizer: such as torch's Adam
+    :param decay: λ; None leaves what is there
+    :param decoupled: True: a step first takes α λ θ off the parameters themselves (AdamW, Loshchilov & Hutter 2019,
+        arXiv 1711.05101, algorithm 2, whose λ is torch's α λ); False: it adds λ θ to the gradient (L2); None leaves
+        what is there
+    :raises ValueError: if the optimiser has no such option
+    """
+    for name, value in (("weight_decay", decay), ("decoupled_weight_decay", decoupled)):
+        if value is None:
+            continue
+        for group in optimizer.param_groups:
+            if name not in group:
+                kind = type(optimizer).__name__
+                raise ValueError(f"weight decay needs an optimiser with the option {name}, such as Adam, got {kind}")
+            group[name] = value

@@ -189,7 +189,10 @@ def test_no_gradient_steps_change_nothing() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"critic_learning_rate": -1.0}, {"max_grad_norm": 0.0}, {"critic_weight_decay": -1}, {"output_init": 0.0}],
+    [
+        *({"critic_learning_rate": -1.0}, {"max_grad_norm": 0.0}, {"critic_weight_decay": -1}, {"output_init": 0.0}),
+        *({"actor_weight_decay": -1e-9}, {"decoupled_weight_decay": 1e-2}, {"pre_tanh_penalty": -1e-5}),
+    ],
 )
 def test_options_out_of_range_are_refused_by_name(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):

@@ -9,7 +9,8 @@ import torch as th
 from stable_baselines3.td3.policies import TD3Policy
 
 from sb3_ddpg_custom import DDPG
-from sb3_ddpg_custom.policies import Adam
+from sb3_ddpg_custom.policies import Adam, AdamW
+from sb3_ddpg_custom.updates import FlatUpdate
 
 OPTIONS: tuple[dict[str, Any], ...] = ({}, {"weight_decay": 0.1}, {"amsgrad": True})
 
@@ -75,6 +76,29 @@ def test_ddpg_has_it_and_saves_nothing_of_it(update: Any) -> None:
     assert "optimizer_class" not in model.policy_kwargs
     assert model.policy.optimizer_class is th.optim.Adam
     assert model.policy._get_constructor_parameters()["optimizer_class"] is th.optim.Adam
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_the_steps_of_adamw_are_torchs(options: dict[str, Any]) -> None:
+    assert numbers(stepped(AdamW, **options)) == numbers(stepped(th.optim.AdamW, **options))
+    assert numbers(stepped(AdamW, **options)) != numbers(stepped(Adam, **options))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda optimizer: pickle.loads(pickle.dumps(optimizer))])
+def test_copies_of_adamw_go_on_alike(copied: Any) -> None:
+    optimizer = stepped(AdamW)
+    other = copied(optimizer)
+    assert type(other) is AdamW
+    assert numbers(stepped(AdamW, other)) == numbers(stepped(AdamW, optimizer))
+
+
+def test_ddpg_with_torchs_adamw_has_it_and_saves_nothing_of_it() -> None:
+    model = DDPG("MlpPolicy", "Pendulum-v1", policy_kwargs={"net_arch": [4], "optimizer_class": th.optim.AdamW})
+    assert (type(model.actor.optimizer), type(model.critic.optimizer)) == (AdamW, AdamW)
+    assert model.policy_kwargs["optimizer_class"] is th.optim.AdamW
+    assert model.policy._get_constructor_parameters()["optimizer_class"] is th.optim.AdamW
+    assert isinstance(model._update, FlatUpdate)
+    assert model.actor.optimizer.param_groups[0]["weight_decay"] == 1e-2  # torch's default
 
 
 class OwnPolicy(TD3Policy):

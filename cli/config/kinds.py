@@ -177,6 +177,9 @@ def read_policy_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 Positive = Annotated[int, whole(1)]
 Count = Annotated[int, whole(0)]
+Switch = Annotated[
+    bool, expect("true or false", lambda value: value if isinstance(value, bool) else None, lambda _: True)
+]
 AboveZero = Annotated[float, expect("a number above 0", number, lambda x: x > 0)]
 AtLeastZero = Annotated[float, expect("a number of at least 0", number, lambda x: x >= 0)]
 Rate = Annotated[

@@ -18,6 +18,7 @@ from sb3_ddpg_custom.cli.config.kinds import (
     Positive,
     Rate,
     Scale,
+    Switch,
     expect,
     read_env_kwargs,
     read_monitor_kwargs,
@@ -72,6 +73,9 @@ class Settings(BaseModel):
     :param n_steps: steps of the return in the critic's target
     :param max_grad_norm: gradients are clipped to this norm; None: they are not
     :param critic_weight_decay: L2 on the critic's weights; None: the optimiser's own
+    :param actor_weight_decay: L2 on the actor's weights; None: the optimiser's own
+    :param decoupled_weight_decay: whether both are AdamW's instead of L2; None: the optimiser's own
+    :param pre_tanh_penalty: c of the penalty c · mean z² on what goes into the actor's last tanh; None: none
     :param output_init: output layers start uniform in ± this; None: as PyTorch starts them
     :param update: how a gradient update is computed
     :param precision: of the updates' large matrix products
@@ -127,12 +131,13 @@ class Settings(BaseModel):
     policy_kwargs: Annotated[Kwargs, AfterValidator(read_policy_kwargs)] = Field(default_factory=dict)
     replay_buffer_class: Name | None = None
     replay_buffer_kwargs: Kwargs = Field(default_factory=dict)
-    optimize_memory_usage: Annotated[
-        bool, expect("true or false", lambda value: value if isinstance(value, bool) else None, lambda _: True)
-    ] = False
+    optimize_memory_usage: Switch = False
     n_steps: Positive = 1
     max_grad_norm: AboveZero | None = None
     critic_weight_decay: AtLeastZero | None = None
+    actor_weight_decay: AtLeastZero | None = None
+    decoupled_weight_decay: Switch | None = None
+    pre_tanh_penalty: AtLeastZero | None = None
     output_init: AboveZero | None = None
     update: Annotated[str, expect("one of " + ", ".join(UPDATES), read_string, lambda name: name in UPDATES)] = "auto"
     precision: Annotated[

@@ -9,6 +9,11 @@ from sb3_ddpg_custom.acting.action_noise import wants_progress
 
 # An entry of this name among the policy's weights makes SB3's DDPG refuse a zip.
 _NOT_FOR_SB3 = "needs_sb3_ddpg_custom"
+# Options that change the training wherever they are not None.
+_OPTIONS = (
+    *("critic_learning_rate", "critic_weight_decay", "actor_weight_decay", "decoupled_weight_decay"),
+    *("pre_tanh_penalty", "max_grad_norm", "parameter_noise"),
+)
 #: attributes that a zip leaves out, for they are the policy's, or rebuilt where they are needed
 LEFT_OUT = (
     *("actor", "actor_target", "critic", "critic_target"),
@@ -39,9 +44,8 @@ def trains_otherwise_in_sb3(model: Any) -> bool:
 
     :param model: a ``DDPG``
     """
-    options = (model.critic_learning_rate, model.critic_weight_decay, model.max_grad_norm, model.parameter_noise)
     return (
-        any(option is not None for option in options)
+        any(getattr(model, name) is not None for name in _OPTIONS)
         or model.replay_buffer_kwargs.get("priority_exponent") is not None
         or wants_progress(model.action_noise)  # which nobody tells there
     )

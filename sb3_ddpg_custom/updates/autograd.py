@@ -10,9 +10,10 @@ import torch as th
 from stable_baselines3.common.utils import get_parameters_by_name, polyak_update
 from stable_baselines3.td3.policies import TD3Policy
 
-from sb3_ddpg_custom.losses import actor_loss, critic_loss, td_target
+from sb3_ddpg_custom.losses import actor_loss, critic_loss, pre_tanh_penalty, td_target
 from sb3_ddpg_custom.option_values import Precision
 from sb3_ddpg_custom.updates.interface import Batch, UpdateResult, UpdateStatistics, importance_weights
+from sb3_ddpg_custom.updates.pre_tanh import act_and_look
 
 
 class AutogradUpdate:
@@ -26,6 +27,7 @@ class AutogradUpdate:
 
     name: ClassVar[str] = "autograd"
     guards = False
+    pre_tanh_penalty: float | None = None
 
     def __init__(
         self,
@@ -98,17 +100,22 @@ class AutogradUpdate:
         return (next_actions + no_noise).clamp(-1, 1)
 
     def _actor_step(self, batch: Batch) -> tuple[th.Tensor, th.Tensor]:
-        policy = self.policy
+        policy, z = self.policy, None
         with self._products():
-            actions = policy.actor(batch.observations)
+            if self.pre_tanh_penalty:
+                actions, z = act_and_look(policy.actor, batch.observations)
+            else:
+                actions = policy.actor(batch.observations)
             q_values = policy.critic.q1_forward(batch.observations, actions)  # type: ignore[arg-type]  # SB3 means dicts too
         q_values = q_values.to(th.promote_types(q_values.dtype, batch.rewards.dtype))
         policy.actor.optimizer.zero_grad()
         parameters = [parameter for parameter in policy.actor.parameters() if parameter.requires_grad]
-        loss = actor_loss(q_values)
+        loss = descended = actor_loss(q_values)
+        if z is not None and self.pre_tanh_penalty:
+            descended = loss + pre_tanh_penalty(z.to(q_values.dtype), self.pre_tanh_penalty)
         if parameters and actions.requires_grad:  # not where the whole actor is frozen
             # Σ ∂μ(s)/∂θ · ∂J/∂a, see losses.deterministic_policy_gradient, descended; the critic gets nothing of it.
-            loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
+            descended.backward(inputs=parameters)  # type: ignore[no-untyped-call]
         grad_norm = self._clip(parameters)
         if self._may_step(grad_norm):
             policy.actor.optimizer.step()

@@ -5,6 +5,7 @@ moves, so that one call can read, step or average all of them.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import accumulate, pairwise
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 import torch as th
 from torch.optim.adam import adam
 
-from sb3_ddpg_custom.policies import Adam
+from sb3_ddpg_custom.policies import QUICK_OPTIMIZERS
 
 
 def _public_adam(
@@ -24,6 +25,7 @@ def _public_adam(
 
 # What torch's Adam calls in the end. On small networks all that it does before takes longer than the step.
 _step_adam = getattr(th, "_fused_adam_", _public_adam)
+_step_adamw = getattr(th, "_fused_adamw_", partial(_public_adam, decoupled_weight_decay=True))
 
 # Steps between two looks for moments that vanish: 0.9 ** 128 is 1e-6, so what is negligible is not denormal yet.
 _STEPS_BETWEEN_SWEEPS = 128
@@ -49,10 +51,12 @@ def negligible_moments(epsilon: float, dtype: th.dtype) -> Negligible:
     return Negligible(first=1e-16 * epsilon, second=(epsilon * th.finfo(dtype).eps / 8) ** 2)
 
 
-# Options of torch's Adam that change its formula.
-ADAM_VARIANTS = ("amsgrad", "maximize", "differentiable", "decoupled_weight_decay")
+# Options of torch's Adam that change its formula in ways that no step here follows.
+ADAM_VARIANTS = ("amsgrad", "maximize", "differentiable")
 
-_get_constants = itemgetter("lr", "betas", "eps", "weight_decay")
+# All but the learning rate, and that first.
+_CONSTANTS = ("betas", "eps", "weight_decay", "decoupled_weight_decay")
+_get_constants = itemgetter("lr", *_CONSTANTS)
 _get_variant = itemgetter(*ADAM_VARIANTS)
 _PLAIN = (False,) * len(ADAM_VARIANTS)
 
@@ -73,7 +77,7 @@ class FlatParameters:
 
 
 class FlatAdam:
-    """torch's Adam, stepping a flat tensor; the optimiser's state lies in flat tensors too.
+    """torch's Adam or AdamW, stepping a flat tensor; the optimiser's state lies in flat tensors too.
 
     :param optimizer: plain Adam, see :func:`is_plain_adam`
     :param parameters: what it optimises, views of ``flat`` in order
@@ -201,7 +205,8 @@ class FlatAdam:
         options = self.options
         parameters, gradients, firsts, seconds = self._runs
         self.steps += 1
-        _step_adam(
+        step = _step_adamw if options["decoupled_weight_decay"] else _step_adam
+        step(
             parameters,
             gradients,
             firsts,
@@ -227,17 +232,18 @@ class FlatAdam:
     @property
     def constants(self) -> tuple[object, ...]:
         """Numbers that a captured :meth:`descend` would keep: all but the learning rate."""
-        return tuple(self.options[name] for name in ("betas", "weight_decay", "eps"))
+        return tuple(self.options[name] for name in _CONSTANTS)
 
     @property
     def constants_of_step(self) -> tuple[float, ...]:
-        """All numbers that a step depends on: α, β₁, β₂, ε, the weight decay, and what is negligible."""
+        """All numbers that a step depends on: α, β₁, β₂, ε, λ, what is negligible, and 1 where λ is decoupled."""
         rate, *others = _get_constants(self.options)
         if others != self._others:
-            (beta1, beta2), epsilon, decay = others
+            (beta1, beta2), epsilon, decay, decoupled = others
             negligible = negligible_moments(float(epsilon), self.flat.dtype)
             self._others = others
-            self._numbers = (float(beta1), float(beta2), float(epsilon), float(decay), *negligible)
+            own = float(beta1), float(beta2), float(epsilon), float(decay)
+            self._numbers = *own, *negligible, float(bool(decoupled))
         return float(rate), *self._numbers
 
 
@@ -247,6 +253,7 @@ def _step_of(kind: Any) -> Any:
 
 
 _ADAMS_STEP = _step_of(th.optim.Adam)
+_KINDS = (*QUICK_OPTIMIZERS, *QUICK_OPTIMIZERS.values())
 
 
 def _is_adams_step(kind: type) -> bool:
@@ -255,7 +262,7 @@ def _is_adams_step(kind: type) -> bool:
 
 def is_plain_adam(optimizer: object) -> bool:
     """Say whether :class:`FlatAdam` does what an optimiser does."""
-    if not isinstance(optimizer, th.optim.Adam) or type(optimizer) not in (th.optim.Adam, Adam):
+    if not isinstance(optimizer, th.optim.Adam) or type(optimizer) not in _KINDS:
         return False
     if not _is_adams_step(type(optimizer)):
         return False

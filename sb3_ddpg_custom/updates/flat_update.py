@@ -23,7 +23,7 @@ class FlatUpdate(ABC):
 
     name: ClassVar[str]
     #: attributes that a copy takes over; memory, and operations on it, are each copy's own
-    _options: ClassVar[tuple[str, ...]] = ("policy", "tau", "max_grad_norm")
+    _options: ClassVar[tuple[str, ...]] = ("policy", "tau", "max_grad_norm", "pre_tanh_penalty")
     flat: FlatPolicy
     guards = False
 
@@ -31,6 +31,7 @@ class FlatUpdate(ABC):
         self.policy = policy
         self.tau = tau
         self.max_grad_norm = max_grad_norm
+        self.pre_tanh_penalty: float | None = None
         self.renew()
 
     @staticmethod

@@ -22,12 +22,12 @@ class UpdateStatistics(NamedTuple):
     """What one update saw: scalars, or tensors of them that stay on the device until somebody reads them.
 
     :param critic_loss: mean squared TD error (weighted in prioritised replay), summed over the critics
-    :param actor_loss: -mean Q(s, μ(s)), before the actor's step
+    :param actor_loss: -mean Q(s, μ(s)), before the actor's step, and without a penalty
     :param q_mean: mean Q(s, a) of the batch, before the critic's step
     :param q_max: largest Q(s, a) of the batch, before the critic's step
     :param td_error: mean |Q(s, a) - y|
     :param grad_norm_critic: L2 norm of the critic's gradient, before clipping
-    :param grad_norm_actor: L2 norm of the actor's gradient, before clipping
+    :param grad_norm_actor: L2 norm of the actor's gradient, a penalty's included, before clipping
     """
 
     critic_loss: Any
@@ -58,11 +58,13 @@ class Update(Protocol):
     :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
     :param guards: whether a gradient that is not finite is left out, and all behind it; not where a device repeats a
         recording, which asks nobody
+    :param pre_tanh_penalty: c of :func:`sb3_ddpg_custom.losses.pre_tanh_penalty` in the actor's step, None for none
     """
 
     tau: float
     max_grad_norm: float | None
     guards: bool
+    pre_tanh_penalty: float | None
 
     def __call__(self, batch: Batch, gamma: float) -> UpdateResult:
         """Change the networks once.

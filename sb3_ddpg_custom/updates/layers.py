@@ -20,6 +20,21 @@ class Activation(NamedTuple):
     needs_z: bool = False
 
 
+def penalised_tanh(coefficient: float) -> Activation:
+    """Give tanh with the penalty c mean z² on what goes into it, see :func:`sb3_ddpg_custom.losses.pre_tanh_penalty`.
+
+    ∂L/∂z = ∂L/∂tanh(z) · (1 - tanh²(z)) + 2 c z / (batch · outputs)
+
+    :param coefficient: c
+    """
+
+    def backward(delta: th.Tensor, z: th.Tensor) -> None:
+        th.ops.aten.tanh_backward.grad_input(delta, th.tanh(z), grad_input=delta)
+        delta.add_(z, alpha=2 * coefficient / z.numel())
+
+    return Activation(th.tanh_, backward, needs_z=True)
+
+
 def find_activation(module: nn.Module) -> Activation | None:
     """Give the activation that a module computes, or None if it is none of those known here."""
     kind, aten = type(module), th.ops.aten

@@ -103,7 +103,7 @@ def _why_not_parameters(policy: TD3Policy) -> str | None:
 def _why_not_optimizer(network: Any, role: str) -> str | None:
     optimizer = getattr(network, "optimizer", None)
     if not is_plain_adam(optimizer):
-        return f"its optimiser is {type(optimizer).__name__} with options of its own, not plain Adam"
+        return f"its optimiser is {type(optimizer).__name__} with options of its own, not plain Adam or AdamW"
     assert isinstance(optimizer, th.optim.Optimizer)  # noqa: S101 (for mypy)
     if [id(p) for p in optimizer.param_groups[0]["params"]] != [id(p) for p in network.parameters()]:
         return f"the {role}'s optimiser works on other parameters than its network's"

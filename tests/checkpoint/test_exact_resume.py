@@ -130,6 +130,11 @@ CASES: dict[str, Callable[[], Any]] = {
     "several updates": lambda: make_model(envs(n_envs=2), train_freq=4, gradient_steps=-1),
     "whole episodes": lambda: make_model(single(max_episode_steps=25), train_freq=(1, "episode"), gradient_steps=10),
     "schedule": lambda: make_model(single(), learning_rate=lambda progress: 1e-3 * progress, critic_learning_rate=2e-3),
+    "decoupled weight decay": lambda: make_model(
+        single(), actor_weight_decay=0.1, critic_weight_decay=0.3, decoupled_weight_decay=True
+    ),
+    "AdamW": lambda: make_model(single(), policy_kwargs={"optimizer_class": th.optim.AdamW}),
+    "pre-tanh penalty": lambda: make_model(single(), pre_tanh_penalty=0.5),
     "autograd": lambda: make_model(single(), update="autograd"),
     "by hand": lambda: make_model(single(), update="analytic"),
     "batch norm, own networks": lambda: make_model(single(), policy_kwargs={"activation_fn": th.nn.Tanh}),

@@ -75,6 +75,8 @@ def test_training_goes_on_from_sb3s_zip_as_it_does_in_sb3(tmp_path: Path) -> Non
     [
         {"critic_learning_rate": 1e-3},
         {"critic_weight_decay": 1e-2},
+        {"actor_weight_decay": 1e-2, "decoupled_weight_decay": True},
+        {"pre_tanh_penalty": 1e-5},
         {"max_grad_norm": 1.0},
         {"output_init": 3e-3},
         {"update": "autograd"},

@@ -16,8 +16,8 @@ from sb3_ddpg_custom.cli.errors import UsageError
     [
         ("Pendulum-v1: {lerning_rate: 1}", "`my.yml`: unknown key 'lerning_rate'; did you mean 'learning_rate'?"),
         ("lerning_rate: 1", "`my.yml`: unknown key 'lerning_rate'; did you mean 'learning_rate'?"),
-        ("n_timesteps: 5\nzzz: 1", "unknown key 'zzz'; the keys are batch_size, "),
-        ("n_timesteps: 5\n5: 1", "unknown key 5; the keys are batch_size, "),
+        ("n_timesteps: 5\nzzz: 1", "unknown key 'zzz'; the keys are actor_weight_decay, "),
+        ("n_timesteps: 5\n5: 1", "unknown key 5; the keys are actor_weight_decay, "),
         ("gamma: 0.5", "`my.yml`: n_timesteps is missing; add it, or pass --steps"),
         ("Pendulm-v1: {}", "no entry for 'Pendulum-v1' and no 'default', only Pendulm-v1; did you mean 'Pendulm-v1'?"),
         ("Pendulum-v1: [1]", "`my.yml`: the entry 'Pendulum-v1' is [1]; expected a mapping"),
@@ -140,6 +140,9 @@ def test_merges_that_multiply(tmp_path: Path) -> None:
         ("env_kwargs.render_mode=human", "--render shows a window, and --video films"),
         ("noise_std=null", "noise_type is 'normal' without noise_std"),
         ("max_grad_norm=0", "expected a number above 0"),
+        ("actor_weight_decay=-1e-2", "expected a number of at least 0"),
+        ("decoupled_weight_decay=1e-2", "expected true or false"),
+        ("pre_tanh_penalty=small", "expected a number of at least 0"),
         ("update=5", "update is 5; expected one of auto"),
     ],
 )

@@ -214,6 +214,9 @@ ENTRIES = st.fixed_dictionaries(
         ),
         "replay_buffer_class": st.none() | st.just("HerReplayBuffer"),
         "max_grad_norm": st.none() | POSITIVE,
+        "actor_weight_decay": st.none() | st.just(0.0) | POSITIVE,
+        "decoupled_weight_decay": st.none() | st.booleans(),
+        "pre_tanh_penalty": st.none() | st.just(1e-5) | POSITIVE,
         "optimize_memory_usage": st.booleans(),
     },
 )

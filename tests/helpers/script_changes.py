@@ -178,9 +178,9 @@ def only_last_layer(m: Any) -> None:
     m.actor.optimizer = th.optim.Adam(m.actor.mu[4].parameters(), lr=1e-3)
 
 
-def option(name: str, value: Any) -> Callable[[Any], None]:
+def option(name: str, value: Any, **others: Any) -> Callable[[Any], None]:
     def change(m: Any) -> None:
-        m.critic.optimizer.param_groups[0][name] = value
+        m.critic.optimizer.param_groups[0].update({name: value}, **others)
 
     return change
 
@@ -343,6 +343,10 @@ def attribute(name: str, value: Any) -> Callable[[Any], None]:
     return lambda m: setattr(m, name, value)
 
 
+def decouple(m: Any) -> None:
+    m.actor_weight_decay, m.critic_weight_decay, m.decoupled_weight_decay = 0.5, 0.3, True
+
+
 def clip_predictions(m: Any) -> None:
     predict = type(m.policy).predict
     m.policy.predict = lambda *args, **kwargs: (predict(m.policy, *args, **kwargs)[0].clip(-0.1, 0.1), None)
@@ -371,6 +375,7 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "betas of the group": option("betas", (0.3, 0.8)),
     "epsilon of the group": option("eps", 0.1),
     "weight decay of the group": option("weight_decay", 0.2),
+    "decoupled weight decay of the group": option("weight_decay", 0.2, decoupled_weight_decay=True),
     "step of an optimiser": step_of_an_object,
     "state forgotten": forget_state,
     "state of one parameter forgotten": forget_one_state,
@@ -433,6 +438,9 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "lr_schedule": attribute("lr_schedule", ConstantSchedule(0.05)),
     "critic_learning_rate": attribute("critic_learning_rate", 0.05),
     "critic_weight_decay": attribute("critic_weight_decay", 0.5),
+    "actor_weight_decay": attribute("actor_weight_decay", 0.5),
+    "decoupled_weight_decay": decouple,
+    "pre_tanh_penalty": attribute("pre_tanh_penalty", 0.5),
     "gamma": attribute("gamma", 0.3),
     "tau": attribute("tau", 0.5),
     "batch_size": attribute("batch_size", 5),

@@ -18,6 +18,7 @@ from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
 from sb3_ddpg_custom import DDPG
+from sb3_ddpg_custom.policies import set_weight_decay
 from sb3_ddpg_custom.replay.priorities import PrioritizedSamples
 from sb3_ddpg_custom.updates import (
     AnalyticUpdate,
@@ -70,6 +71,8 @@ def assert_agree(one: TD3Policy, other: TD3Policy, tolerance: float = 1e-10) -> 
     n_critics=st.integers(1, 2),
     max_grad_norm=st.sampled_from([None, 0.05, 100.0]),
     weight_decay=st.sampled_from([0.0, 0.3]),
+    decoupled=st.booleans(),
+    penalty=st.sampled_from([None, 0.0, 0.2, 30.0]),
     n_step=st.booleans(),
     weighted=st.booleans(),
     seed=st.integers(0, 1000),
@@ -83,6 +86,8 @@ def test_every_number_is_autograds(
     n_critics: int,
     max_grad_norm: float | None,
     weight_decay: float,
+    decoupled: bool,
+    penalty: float | None,
     n_step: bool,
     weighted: bool,
     seed: int,
@@ -96,10 +101,12 @@ def test_every_number_is_autograds(
             n_critics=n_critics,
             dtype=th.float64,
         )
-        policy.critic.optimizer.param_groups[0]["weight_decay"] = weight_decay
+        set_weight_decay(policy.critic.optimizer, weight_decay, decoupled=decoupled)
+        set_weight_decay(policy.actor.optimizer, weight_decay / 2, decoupled=not decoupled)
         if update_class is CompiledUpdate and why_not_compiled(policy) is not None:
             continue
         update = update_class(policy, tau=0.1, max_grad_norm=max_grad_norm)
+        update.pre_tanh_penalty = penalty
         results = []
         for step in range(3):
             batch: Any = make_batch(batch_size, action_dim=action_dim, seed=seed + step, dtype=th.float64)

@@ -146,6 +146,10 @@ def set_bound(update: AnalyticUpdate) -> None:
     update.max_grad_norm = 0.01
 
 
+def set_penalty(update: AnalyticUpdate) -> None:
+    update.pre_tanh_penalty = 0.5
+
+
 def option(network: str, **options: Any) -> Callable[[AnalyticUpdate], None]:
     return lambda update: getattr(update.policy, network).optimizer.param_groups[0].update(options)
 
@@ -171,9 +175,11 @@ def write_in_place(update: AnalyticUpdate) -> None:
     [
         (set_tau, 16, 2),
         (set_bound, 16, 2),
+        (set_penalty, 16, 2),
         (option("actor", betas=(0.8, 0.99)), 16, 2),
         (option("critic", weight_decay=0.1), 16, 2),
         (option("critic", eps=1e-3), 16, 2),
+        (option("actor", weight_decay=0.1, decoupled_weight_decay=True), 16, 2),
         (load_states, 16, 2),
         (replace_data, 16, 2),
         (write_in_place, 16, 1),  # the tensors are the same

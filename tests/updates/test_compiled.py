@@ -182,6 +182,25 @@ def test_adam_with_a_small_epsilon_is_torchs() -> None:
     assert not network.targets.any()
 
 
+def test_two_hundred_steps_of_adamw_are_torchs() -> None:
+    parameter = nn.Parameter(th.tensor([2.0, -1.0], dtype=th.float64))
+    adam = th.optim.AdamW([parameter], lr=1e-2, weight_decay=0.5)
+    names = kernels.Network._fields[1:]
+    arrays: dict[str, Any] = {name: np.zeros(2) for name in names}
+    network = kernels.Network(kernels.layout([1, 1], 1), **arrays)
+    network.parameters[:] = 2.0, -1.0
+    options = kernels.AdamOptions(1e-2, 0.9, 0.999, 1e-8, 0.5, 0.0, 0.0, decoupled=True)
+    for step in range(200):
+        network.gradient[:] = np.sin(step), np.cos(0.3 * step)
+        parameter.grad = th.from_numpy(network.gradient.copy())
+        adam.step()
+        kernels.descend(network, options, 1.0, np.inf, 1.0)
+        if step == 0:  # gradients 0 and 1: 2 - 0.01 · 0.5 · 2, and -1 + 0.01 · 0.5 · 1 - 0.01
+            np.testing.assert_allclose(network.parameters, [1.99, -1.005], atol=1e-9)
+    np.testing.assert_allclose(network.parameters, parameter.detach().numpy(), rtol=1e-12)
+    np.testing.assert_array_equal(network.targets, network.parameters)
+
+
 class Rows(gym.ObservationWrapper[Any, Any, Any]):
     """Pendulum's three numbers as another type, in a matrix."""
 

@@ -1,11 +1,13 @@
 """Adam on one flat row is torch's."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch as th
 from torch import nn
 
+from sb3_ddpg_custom.policies import AdamW
 from sb3_ddpg_custom.updates import (
     flat,
 )
@@ -50,8 +52,48 @@ def test_flat_adam_is_torchs_adam(step: Any, monkeypatch: pytest.MonkeyPatch) ->
         assert adam.optimizer.state[a]["step"] == 20
 
 
-def flat_adam(parameters: list[nn.Parameter], **options: Any) -> FlatAdam:
-    return FlatAdam(th.optim.Adam(parameters, **options), parameters, FlatParameters(parameters).flat)
+def flat_adam(parameters: list[nn.Parameter], kind: type[th.optim.Adam] = th.optim.Adam, **options: Any) -> FlatAdam:
+    return FlatAdam(kind(parameters, **options), parameters, FlatParameters(parameters).flat)
+
+
+@pytest.mark.parametrize(("decoupled", "expected"), [(False, [1.9, 1.9]), (True, [1.8, 1.9])])
+def test_a_step_with_weight_decay_by_hand(decoupled: bool, expected: list[float]) -> None:
+    """α = 0.1, λ = 0.5: the first step of Adam goes α along the gradient's sign.
+
+    L2's gradients are 1 + 0.5 · 2 and 0 + 0.5 · 2; AdamW goes from 2 to 2 - 0.1 · 0.5 · 2 before, and no further where
+    the gradient is 0.
+    """
+    parameter = nn.Parameter(th.full((2,), 2.0, dtype=th.float64))
+    adam = flat_adam([parameter], lr=0.1, weight_decay=0.5, decoupled_weight_decay=decoupled)
+    adam.gradient.copy_(th.tensor([1.0, 0.0]))
+    adam.step()
+    assert parameter.tolist() == pytest.approx(expected, abs=1e-8)
+
+
+@pytest.mark.parametrize("step", [flat._step_adamw, partial(flat._public_adam, decoupled_weight_decay=True)])
+@pytest.mark.parametrize("rate_on_device", [False, True])
+@pytest.mark.parametrize("kind", [th.optim.AdamW, AdamW, partial(th.optim.Adam, decoupled_weight_decay=True)])
+def test_two_hundred_steps_of_adamw_are_torchs(
+    step: Any, rate_on_device: bool, kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flat, "_step_adamw", step)
+    th.manual_seed(0)
+    ours, reference = nn.Linear(4, 3).double(), nn.Linear(4, 3).double()
+    reference.load_state_dict(ours.state_dict())
+    parameters, options = list(ours.parameters()), {"lr": 2**-6, "betas": (0.8, 0.99), "eps": 1e-6, "weight_decay": 0.3}
+    row = FlatParameters(parameters).flat
+    adam = FlatAdam(kind(parameters, **options), parameters, row, rate_on_device=rate_on_device)
+    theirs = th.optim.AdamW(reference.parameters(), **options)  # type: ignore[arg-type]
+    for _ in range(200):
+        for gradient, parameter in zip(adam.gradients, reference.parameters(), strict=True):
+            gradient.copy_(th.randn_like(gradient))
+            parameter.grad = gradient.clone()
+        adam.step()
+        theirs.step()
+    for a, b in zip(ours.parameters(), reference.parameters(), strict=True):
+        th.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+        for name in ("exp_avg", "exp_avg_sq", "step"):
+            th.testing.assert_close(adam.optimizer.state[a][name], theirs.state[b][name], rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-12])

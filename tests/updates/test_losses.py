@@ -13,6 +13,7 @@ from sb3_ddpg_custom.losses import (
     actor_loss,
     critic_loss,
     deterministic_policy_gradient,
+    pre_tanh_penalty,
     td_target,
 )
 
@@ -50,6 +51,14 @@ def test_critic_loss_weighs_each_squared_error() -> None:
 
 def test_actor_loss_is_minus_the_mean_and_not_the_sum() -> None:
     assert actor_loss(column(1.0, 5.0)).item() == -3.0
+
+
+def test_the_pre_tanh_penalty_is_a_mean_over_batch_and_dimensions() -> None:
+    z = th.tensor([[1.0, -2.0], [0.0, 3.0]], requires_grad=True)
+    penalty = pre_tanh_penalty(z, 2.0)
+    assert penalty.item() == 7.0  # 2 · (1 + 4 + 0 + 9) / 4
+    (slope,) = th.autograd.grad(penalty, z)
+    assert slope.tolist() == [[1.0, -2.0], [0.0, 3.0]]  # 2 · 2 z / 4
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,19 @@ def test_what_was_asked_for_later_is_done_too() -> None:
 
 
 @pytest.mark.parametrize("update", WAYS)
-@pytest.mark.parametrize("change", ["Adam anew", "weights loaded", "a hook come and gone", "tau", "nothing"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "Adam anew",
+        "AdamW",
+        "decoupled_weight_decay",
+        "pre_tanh_penalty",
+        "weights loaded",
+        "a hook come and gone",
+        "tau",
+        "nothing",
+    ],
+)
 def test_a_harmless_change_costs_no_speed(update: str, change: str) -> None:
     m = model(update).learn(12)
     kind = type(m._update)

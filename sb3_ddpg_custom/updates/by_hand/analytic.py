@@ -7,6 +7,8 @@ For a batch of n transitions (s, a, r, terminated, s'), with y = r + γ (1 - ter
                                                                        untouched, and on through the actor
     targets  θ' ← θ' + τ (θ - θ')
 
+A penalty c mean z² on what goes into the actor's tanh adds its slope behind the tanh, see ``layers.penalised_tanh``.
+
 The same numbers as ``losses.py`` gives through autograd, up to rounding; a test compares every gradient.
 """
 
@@ -89,10 +91,11 @@ class AnalyticUpdate(FlatUpdate):
             self._recorded(work, (space, self.tau, self.max_grad_norm, *constants))
 
     def _space_for(self, batch_size: int) -> WorkSpace:
-        if self._space is None or self._space.batch_size != batch_size:
+        asked = batch_size, self.pre_tanh_penalty
+        if self._space is None or (self._space.batch_size, self._space.pre_tanh_penalty) != asked:
             gradients = [*self.flat.actor_adam.gradients, *self.flat.critic_adam.gradients]
             parameters = self.flat.online.views, self.flat.targets.views
-            self._space = WorkSpace(self.policy, *parameters, gradients, batch_size, self.precision)
+            self._space = WorkSpace(self.policy, *parameters, gradients, batch_size, self.precision, asked[1])
         return self._space
 
     def _update(self, space: WorkSpace) -> None:

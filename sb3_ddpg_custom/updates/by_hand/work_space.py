@@ -10,6 +10,7 @@ from stable_baselines3.td3.policies import TD3Policy
 from sb3_ddpg_custom.option_values import Precision
 from sb3_ddpg_custom.updates.by_hand.mlp import Mlp, layers_of
 from sb3_ddpg_custom.updates.interface import Batch, UpdateStatistics, importance_weights
+from sb3_ddpg_custom.updates.layers import Activation, penalised_tanh
 
 
 class WorkSpace:
@@ -23,6 +24,7 @@ class WorkSpace:
     :param gradients: tensors of the shapes of ``online``
     :param batch_size: transitions per update
     :param precision: of the large products
+    :param pre_tanh_penalty: c of :func:`sb3_ddpg_custom.losses.pre_tanh_penalty`, None for none
     """
 
     def __init__(
@@ -33,7 +35,9 @@ class WorkSpace:
         gradients: Sequence[th.Tensor],
         batch_size: int,
         precision: Precision,
+        pre_tanh_penalty: float | None = None,
     ) -> None:
+        self.pre_tanh_penalty = pre_tanh_penalty
         features, actions = policy.actor.features_dim, get_action_dim(policy.action_space)
         self.batch_size = batch_size
         # The critic's input is (s, a); the actor reads the first columns of the same rows.
@@ -46,7 +50,15 @@ class WorkSpace:
         self._columns = [numbers[:, None] for numbers in (self.rewards, self.discounts, self.scale)]
 
         boundary = len(list(policy.actor.parameters()))
-        (self.actor,) = _build([policy.actor.mu], self.observations, online, gradients, precision, output=self.actions)
+        (self.actor,) = _build(
+            [policy.actor.mu],
+            self.observations,
+            online,
+            gradients,
+            precision,
+            output=self.actions,
+            end=penalised_tanh(pre_tanh_penalty) if pre_tanh_penalty else None,
+        )
         self.critics = _build(
             policy.critic.q_networks,
             self.inputs,
@@ -110,11 +122,16 @@ def _build(
     *,
     output: th.Tensor | None = None,
     action_gradients: th.Tensor | None = None,
+    end: Activation | None = None,
 ) -> list[Mlp]:
-    """Build networks of the same input, whose parameters and gradients follow each other."""
+    """Build networks of the same input, whose parameters and gradients follow each other.
+
+    :param end: takes the place of the last activation
+    """
     built = []
     for network in networks:
         activations = [activation for _, activation in layers_of(network)]
+        activations[-1] = end or activations[-1]
         size = 2 * len(activations)
         own = activations, parameters[:size], gradients[:size], x
         built.append(Mlp(*own, output=output, action_gradients=action_gradients, precision=precision))

@@ -81,12 +81,13 @@ class AdamOptions(NamedTuple):
     weight_decay: float
     least_first: float
     least_second: float
+    decoupled: bool = False
 
 
 @_compiled
 def options_in(row: NDArray[np.float64]) -> AdamOptions:
     """Read options out of an array, which takes less time to hand over."""
-    return AdamOptions(row[0], row[1], row[2], row[3], row[4], row[5], row[6])
+    return AdamOptions(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7] > 0)
 
 
 @_compiled
@@ -155,6 +156,9 @@ def descend(network: Network, options: AdamOptions, norm: float, max_norm: float
     beta2, rest2 = kind(options.beta2), kind(1 - options.beta2)
     decay, epsilon, zero = kind(options.weight_decay), kind(options.epsilon), kind(0)
     least_first, least_second = kind(options.least_first), kind(options.least_second)
+    if options.decoupled:  # AdamW: θ ← θ - α λ θ, and nothing of it in the gradient
+        parameters *= kind(1 - options.rate * options.weight_decay)
+        decay = zero
     if max_norm < norm + 1e-6:  # never with an infinite bound, nor with NaN
         gradients *= kind(max_norm / (norm + 1e-6))
     # Runs of W and b that have made as many steps, nearly always one: what joined later is corrected by its own count.
@@ -223,10 +227,11 @@ def critic_gradient(
 
 
 @_compiled
-def actor_gradient(actor: Network, critic: Network, ones: Array, statistics: Array) -> None:
-    """Compute the gradient of -J, J = mean Q(s, μ(s)): descending it ascends J."""
+def actor_gradient(actor: Network, critic: Network, ones: Array, statistics: Array, penalty: float) -> None:
+    """Compute the gradient of -J + c mean z², J = mean Q(s, μ(s)), μ(s) = tanh(z): descending it ascends J."""
     batch_size = len(ones)
     actions = forward(actor.layers, actor.parameters, actor.values, batch_size)
+    z = actions.copy() if penalty != 0 else actions
     squash(actions, critic.layers, critic.values)
     q_values = forward(critic.layers, critic.parameters, critic.values, batch_size)
     # ∂(-J)/∂Q = -1 / n, and back through the critic
@@ -244,6 +249,11 @@ def actor_gradient(actor: Network, critic: Network, ones: Array, statistics: Arr
     for row in range(batch_size):
         for column in range(n_actions):
             delta[row, column] -= delta[row, column] * actions[row, column] ** 2
+    if penalty != 0:  # ∂(c mean z²)/∂z = 2 c z / (n · actions)
+        slope = delta.dtype.type(2 * penalty / delta.size)
+        for row in range(batch_size):
+            for column in range(n_actions):
+                delta[row, column] += slope * z[row, column]
     backward(actor.layers, actor.parameters, actor.values, actor.deltas, batch_size)
     statistics[6] = parameter_gradients(actor, ones)
 
@@ -276,6 +286,7 @@ def update(
     max_norm: float,
     tau: float,
     guards: bool,
+    penalty: float,
 ) -> None:
     """Change both networks and their targets once.
 
@@ -285,16 +296,17 @@ def update(
     :param next_critic_values: of the critic's target, beginning with (s', room for an action)
     :param numbers: r, γⁿ (1 - terminated), 2 w / n, room for abs(Q(s, a) - y), and 1, for all transitions, (5, batch)
     :param statistics: gets those of :class:`sb3_ddpg_custom.updates.UpdateStatistics`, in its order, (7,)
-    :param options: those of :class:`AdamOptions`, of the actor and of the critic, (2, 7)
+    :param options: those of :class:`AdamOptions`, of the actor and of the critic, (2, 8)
     :param max_norm: bound on the L2 norm of each network's gradient, infinity for none
     :param tau: fraction of the online networks that enters the targets
     :param guards: do not step along a gradient that is not finite
+    :param penalty: c of :func:`sb3_ddpg_custom.losses.pre_tanh_penalty`, 0 for none
     """
     critic_gradient(actor, critic, next_actor_values, next_critic_values, numbers, statistics)
     if guards and not np.isfinite(statistics[5]):
         return
     descend(critic, options_in(options[1]), statistics[5], max_norm, tau)
-    actor_gradient(actor, critic, numbers[4], statistics)
+    actor_gradient(actor, critic, numbers[4], statistics, penalty)
     if guards and not np.isfinite(statistics[6]):
         return
     descend(actor, options_in(options[0]), statistics[6], max_norm, tau)

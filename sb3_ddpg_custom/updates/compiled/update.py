@@ -93,7 +93,7 @@ class CompiledUpdate(FlatUpdate):
             adams = self.flat.actor_adam, self.flat.critic_adam
             memory = self._memory = _Memory(self.policy, adams, self.flat.targets.flat, batch_size)
         memory.load(batch, self._features(batch.observations), self._features(batch.next_observations), gamma)
-        memory.update(self.max_grad_norm, self.tau, guards=self.guards)
+        memory.update(self.max_grad_norm, self.tau, guards=self.guards, penalty=self.pre_tanh_penalty or 0.0)
         self.flat.end_update()
         return memory.result()
 
@@ -202,12 +202,13 @@ class _Memory:
             self._batch, self._columns, self._arrays = batch, columns, arrays
         _kernels().load(*map(_readable, self._arrays), self._columns, self._values, self._numbers)
 
-    def update(self, max_grad_norm: float | None, tau: float, *, guards: bool) -> None:
+    def update(self, max_grad_norm: float | None, tau: float, *, guards: bool, penalty: float = 0.0) -> None:
         """Change both networks and their targets once.
 
         :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
         :param tau: fraction of the online networks that enters the targets
         :param guards: do not step along a gradient that is not finite
+        :param penalty: c of :func:`sb3_ddpg_custom.losses.pre_tanh_penalty`, 0 for none
         """
         kernels = _kernels()
         constants = [adam.constants_of_step for adam in self._adams]
@@ -215,7 +216,7 @@ class _Memory:
             self._constants, self._options = constants, np.array(constants)
         bound = np.inf if max_grad_norm is None else float(max_grad_norm)
         numbers = *self._next_values, self._numbers, self._statistics
-        arguments = *self._networks, *numbers, self._options, bound, float(tau), guards
+        arguments = *self._networks, *numbers, self._options, bound, float(tau), guards, float(penalty)
         if not self._is_shared:
             kernels.update(*arguments)
             return
