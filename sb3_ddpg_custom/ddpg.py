@@ -24,6 +24,7 @@ from sb3_ddpg_custom.acting.rollout_callbacks import may_act_on_rollout_start
 from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.checkpoint.saving import SavingAlgorithm
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
+from sb3_ddpg_custom.layer_norm import NORMALISED, with_layer_norm
 from sb3_ddpg_custom.option_values import Precision, UpdateName, check_positive
 from sb3_ddpg_custom.overrides import has_own
 from sb3_ddpg_custom.policies import Adam, initialise_outputs
@@ -189,6 +190,7 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm):
     def _setup_model(self) -> None:
         if self.replay_buffer_class is None:
             self.replay_buffer_class = ReplayBuffer
+        self.policy_class = with_layer_norm(self.policy_class, self.policy_kwargs)
         own = issubclass(self.replay_buffer_class, ReplayBuffer)
         if own and "n_steps" in self.replay_buffer_kwargs:
             self.replay_buffer_kwargs = {"gamma": self.gamma, **self.replay_buffer_kwargs}
@@ -247,7 +249,7 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm):
     def _quick_policy_kwargs(self) -> dict[str, Any]:
         """Name our Adam where SB3's policies would take torch's; other policies and optimisers are left alone."""
         takes_adam = self.policy_kwargs.get("optimizer_class", th.optim.Adam) is th.optim.Adam
-        if takes_adam and self.policy_class in self.policy_aliases.values():
+        if takes_adam and self.policy_class in (*self.policy_aliases.values(), *NORMALISED.values()):
             return {**self.policy_kwargs, "optimizer_class": Adam}
         return self.policy_kwargs
 

@@ -132,6 +132,10 @@ CASES: dict[str, Callable[[], Any]] = {
     "schedule": lambda: make_model(single(), learning_rate=lambda progress: 1e-3 * progress, critic_learning_rate=2e-3),
     "autograd": lambda: make_model(single(), update="autograd"),
     "by hand": lambda: make_model(single(), update="analytic"),
+    "layer norm": lambda: make_model(single(), policy_kwargs={"layer_norm": "both"}),
+    "layer norm through autograd": lambda: make_model(
+        single(), policy_kwargs={"layer_norm": "critic"}, update="autograd"
+    ),
     "batch norm, own networks": lambda: make_model(single(), policy_kwargs={"activation_fn": th.nn.Tanh}),
 }
 
