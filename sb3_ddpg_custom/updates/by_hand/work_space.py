@@ -114,9 +114,9 @@ def _build(
     """Build networks of the same input, whose parameters and gradients follow each other."""
     built = []
     for network in networks:
-        activations = [activation for _, activation in layers_of(network)]
-        size = 2 * len(activations)
-        own = activations, parameters[:size], gradients[:size], x
+        layers = layers_of(network)
+        size = sum(len(layer.parameters) for layer in layers)
+        own = layers, parameters[:size], gradients[:size], x
         built.append(Mlp(*own, output=output, action_gradients=action_gradients, precision=precision))
         parameters, gradients = parameters[size:], gradients[size:]
     return built
