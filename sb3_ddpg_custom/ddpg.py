@@ -25,6 +25,7 @@ from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.checkpoint.saving import SavingAlgorithm
 from sb3_ddpg_custom.diagnosis.diagnose import DiagnosingAlgorithm
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
+from sb3_ddpg_custom.layer_norm import NORMALISED, with_layer_norm
 from sb3_ddpg_custom.option_values import Precision, UpdateName, check_positive, check_switch
 from sb3_ddpg_custom.overrides import has_own
 from sb3_ddpg_custom.policies import QUICK_OPTIMIZERS, initialise_outputs, set_weight_decay
@@ -205,6 +206,7 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, DiagnosingAlgorithm):
     def _setup_model(self) -> None:
         if self.replay_buffer_class is None:
             self.replay_buffer_class = ReplayBuffer
+        self.policy_class = with_layer_norm(self.policy_class, self.policy_kwargs)
         own = issubclass(self.replay_buffer_class, ReplayBuffer)
         if own and "n_steps" in self.replay_buffer_kwargs:
             self.replay_buffer_kwargs = {"gamma": self.gamma, **self.replay_buffer_kwargs}
@@ -268,7 +270,7 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, DiagnosingAlgorithm):
     def _quick_policy_kwargs(self) -> dict[str, Any]:
         """Name our Adam where SB3's policies would take torch's; other policies and optimisers are left alone."""
         quick = QUICK_OPTIMIZERS.get(self.policy_kwargs.get("optimizer_class", th.optim.Adam))
-        if quick is not None and self.policy_class in self.policy_aliases.values():
+        if quick is not None and self.policy_class in (*self.policy_aliases.values(), *NORMALISED.values()):
             return {**self.policy_kwargs, "optimizer_class": quick}
         return self.policy_kwargs
 

@@ -6,6 +6,8 @@ from typing import Any, Literal
 UpdateName = Literal["auto", "compiled", "analytic", "autograd"]
 #: what the updates' large matrix products are computed in
 Precision = Literal["float32", "bfloat16"]
+#: which networks have layer normalisation, see :mod:`sb3_ddpg_custom.layer_norm`
+LayerNormName = Literal["critic", "actor", "both"]
 #: where a replay buffer keeps its records, see :class:`sb3_ddpg_custom.ReplayBuffer`
 StorageName = Literal["auto", "memory", "cuda"]
 

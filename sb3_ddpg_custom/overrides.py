@@ -76,6 +76,7 @@ _AS_THEY_CAME: dict[type, dict[str, Any]] = {
 _METHODS = [
     *((TD3Policy, "predict"), (TD3Policy, "_predict"), (Actor, "forward")),
     *((ContinuousCritic, "forward"), (ContinuousCritic, "q1_forward"), (nn.Linear, "forward")),
+    (nn.LayerNorm, "forward"),
 ]
 _CLASSES, _NAMES = [kind for kind, _ in _METHODS], [name for _, name in _METHODS]
 _METHODS_THEN = list(map(getattr, _CLASSES, _NAMES))

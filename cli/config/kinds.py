@@ -11,7 +11,7 @@ from sb3_ddpg_custom.cli.config.classes import canonical_names
 from sb3_ddpg_custom.cli.config.kwargs_text import is_dotted_name, plain_kwargs
 from sb3_ddpg_custom.cli.config.plain import MAX_INTEGER, integer
 from sb3_ddpg_custom.cli.errors import did_you_mean
-from sb3_ddpg_custom.option_values import Precision, UpdateName
+from sb3_ddpg_custom.option_values import LayerNormName, Precision, UpdateName
 from sb3_ddpg_custom.yaml_values import (
     NoiseStd,
     magnitude,
@@ -160,7 +160,7 @@ def read_monitor_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_policy_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Check the networks' widths, and spell class names one way."""
+    """Check the networks' widths and normalisation, and spell class names one way."""
     net_arch = kwargs.get("net_arch")
     if net_arch is not None:
         networks = net_arch if isinstance(net_arch, Mapping) else {"pi": net_arch, "qf": net_arch}
@@ -172,6 +172,8 @@ def read_policy_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
                 raise ValueError(
                     f"expected for net_arch widths of layers, whole numbers from 1 to {MAX_LAYER:,}, such as [64, 64]"
                 )
+    if kwargs.get("layer_norm") not in (None, *get_args(LayerNormName)):
+        raise ValueError("expected for layer_norm critic, actor or both")
     return canonical_names(kwargs)
 
 

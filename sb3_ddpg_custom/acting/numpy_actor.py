@@ -5,6 +5,7 @@ then torch computes them, with the number of threads that it is set to. NumPy's 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,8 +44,14 @@ class NumpyActor:
         self._layers: list[_Layer] = []
         self._n_envs = 0
         layers = update.policy.actor.mu
-        functions = [_FUNCTIONS.get(type(layer)) for layer in layers if not isinstance(layer, nn.Linear)]
+        functions = [_FUNCTIONS.get(type(layer)) for layer in layers]
         self._functions = [function for function in functions if function is not None]
+        behind = [*layers[1:], None]
+        self._norms = [
+            norm if isinstance(norm, nn.LayerNorm) else None
+            for layer, norm in zip(layers, behind, strict=True)
+            if isinstance(layer, nn.Linear)
+        ]
         self._largest = max(layer.weight.numel() for layer in layers if isinstance(layer, nn.Linear))
         self._dtype = update.flat.online.flat.dtype
         self._by_numpy = self._dtype in (th.float32, th.float64)
@@ -54,7 +61,8 @@ class NumpyActor:
         """Make one for an update, or None where its actor cannot be computed here."""
         if not isinstance(update, FlatUpdate) or not update.observations_are_features or not update.flat.may_act:
             return None
-        layers = list(update.policy.actor.mu)
+        # Norms are those that the update knows: right behind a linear layer.
+        layers = [layer for layer in update.policy.actor.mu if type(layer) is not nn.LayerNorm]
         known = all(isinstance(layer, nn.Linear) or type(layer) in _FUNCTIONS for layer in layers)
         alternate = all(isinstance(layer, nn.Linear) == (place % 2 == 0) for place, layer in enumerate(layers))
         flat_actions = len(update.policy.action_space.shape or ()) == 1
@@ -89,7 +97,23 @@ class NumpyActor:
     def _view(self, n_envs: int) -> None:
         self._n_envs = n_envs
         arrays = [parameter.numpy() for parameter in self.flat.actor_parameters]
-        self._layers = [
-            _Layer(weight.T, bias, np.empty((n_envs, len(weight)), weight.dtype), function)
-            for weight, bias, function in zip(arrays[::2], arrays[1::2], self._functions, strict=True)
-        ]
+        self._layers = []
+        for norm, function in zip(self._norms, self._functions, strict=True):
+            weight, bias, *affine = arrays[: 2 if norm is None else 4]
+            arrays = arrays[2 + len(affine) :]
+            behind = function if norm is None else partial(_normalise, *affine, norm.eps, function)
+            self._layers.append(_Layer(weight.T, bias, np.empty((n_envs, len(weight)), weight.dtype), behind))
+
+
+def _normalise(
+    scale: NDArray[np.floating],
+    shift: NDArray[np.floating],
+    epsilon: float,
+    function: Function,
+    z: NDArray[np.floating],
+) -> NDArray[np.floating]:
+    """Compute f((z - mean z) / √(var z + ε) · g + h), with mean and variance over each row, and write over z."""
+    z -= z.mean(axis=1, keepdims=True)
+    z *= scale / np.sqrt(np.square(z).mean(axis=1, keepdims=True) + z.dtype.type(epsilon))
+    z += shift
+    return function(z)

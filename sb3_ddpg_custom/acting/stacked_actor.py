@@ -73,6 +73,9 @@ class StackedActor:
         for place, layer in enumerate(self.actor.mu):
             if isinstance(layer, nn.Linear):
                 x = _products(self.weights[f"mu.{place}.weight"], x).add_(self.weights[f"mu.{place}.bias"])
+            elif isinstance(layer, nn.LayerNorm):
+                normed = nn.functional.layer_norm(x, layer.normalized_shape, eps=layer.eps)
+                x = normed.mul_(self.weights[f"mu.{place}.weight"]).add_(self.weights[f"mu.{place}.bias"])
             else:
                 x = layer(x)
         return x
@@ -106,10 +109,14 @@ class Predicting(nn.Module):
 def _is_linear_layers_with_functions(actor: Actor) -> bool:
     as_sb3s = overridden(actor, Actor) is None and not has_hooks([actor], [])
     layers = list(enumerate(actor.mu)) if as_sb3s and type(actor.mu) is nn.Sequential else []
-    linear = {f"mu.{place}" for place, layer in layers if type(layer) is nn.Linear}
+    known = {f"mu.{place}" for place, layer in layers if type(layer) is nn.Linear or _is_norm(layer)}
     # Also tells apart layers without a bias, and those whose weights are computed from other parameters.
     parameters = {name for name, _ in actor.named_parameters()}
-    return bool(linear) and parameters == {f"{layer}.{part}" for layer in linear for part in ("weight", "bias")}
+    return bool(known) and parameters == {f"{layer}.{part}" for layer in known for part in ("weight", "bias")}
+
+
+def _is_norm(layer: nn.Module) -> bool:
+    return type(layer) is nn.LayerNorm and len(layer.normalized_shape) == 1 and "forward" not in layer.__dict__
 
 
 def _products(weights: th.Tensor, x: th.Tensor) -> th.Tensor:

@@ -13,9 +13,12 @@ from torch import nn
 
 from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.checkpoint.read import Checkpoint, CheckpointError
+from sb3_ddpg_custom.layer_norm import with_layer_norm
 from sb3_ddpg_custom.policies import Adam
 
 _LARGE = 4096  # a feature size that must be found among the weights
+# Where the policies that are rebuilt here come from.
+_HOMES = ("stable_baselines3.td3.policies", "sb3_ddpg_custom.layer_norm")
 # Where the classes that a file may name come from: looking a name up in these modules runs nothing.
 _TRUSTED = {"torch.nn.modules": nn, "stable_baselines3.common.torch_layers": torch_layers}
 
@@ -32,7 +35,7 @@ def build_policy(
     :raises CheckpointError: if the env's shapes are not the checkpoint's, or the policy is not one of SB3's for DDPG
     """
     home = _text(checkpoint.attributes.get("policy_class"), "__module__")
-    if home != "stable_baselines3.td3.policies":
+    if home not in _HOMES:
         raise CheckpointError(
             f"{checkpoint.path}: its policy class is from {home or 'an unknown module'}, and only the policies of "
             "SB3's DDPG and TD3 are rebuilt here; if you trust its author, use --trust-pickle, or DDPG.load in Python"
@@ -52,6 +55,7 @@ def build_policy(
     elif any(name.startswith("features_extractor.cnn") for name in weights):
         policy_class = CnnPolicy
     kwargs = _policy_kwargs(checkpoint)
+    policy_class = with_layer_norm(policy_class, kwargs)
     _check_size(checkpoint, kwargs, weights)
     kwargs = _actor_only(kwargs)
     try:

@@ -76,8 +76,7 @@ def _why_not_networks(policy: TD3Policy) -> str | None:
             return "its actor does not end in a tanh"
         if any("forward" in module.__dict__ for module in network.modules()):
             return "one of its modules has a forward of its own"
-        layers = [layer for part in parts for layer, _ in layers_of(part)]
-        expected = [id(parameter) for layer in layers for parameter in (layer.weight, layer.bias)]
+        expected = [id(parameter) for part in parts for layer in layers_of(part) for parameter in layer.parameters]
         if [id(parameter) for parameter in network.parameters()] != expected:
             return "its networks have parameters that they do not use, or share some"
     return None

@@ -137,6 +137,10 @@ CASES: dict[str, Callable[[], Any]] = {
     "pre-tanh penalty": lambda: make_model(single(), pre_tanh_penalty=0.5),
     "autograd": lambda: make_model(single(), update="autograd"),
     "by hand": lambda: make_model(single(), update="analytic"),
+    "layer norm": lambda: make_model(single(), policy_kwargs={"layer_norm": "both"}),
+    "layer norm through autograd": lambda: make_model(
+        single(), policy_kwargs={"layer_norm": "critic"}, update="autograd"
+    ),
     "batch norm, own networks": lambda: make_model(single(), policy_kwargs={"activation_fn": th.nn.Tanh}),
 }
 

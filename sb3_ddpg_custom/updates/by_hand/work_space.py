@@ -130,10 +130,11 @@ def _build(
     """
     built = []
     for network in networks:
-        activations = [activation for _, activation in layers_of(network)]
-        activations[-1] = end or activations[-1]
-        size = 2 * len(activations)
-        own = activations, parameters[:size], gradients[:size], x
+        layers = layers_of(network)
+        if end is not None:
+            layers[-1] = layers[-1]._replace(activation=end)
+        size = sum(len(layer.parameters) for layer in layers)
+        own = layers, parameters[:size], gradients[:size], x
         built.append(Mlp(*own, output=output, action_gradients=action_gradients, precision=precision))
         parameters, gradients = parameters[size:], gradients[size:]
     return built

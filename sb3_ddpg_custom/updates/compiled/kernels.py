@@ -1,8 +1,9 @@
 """One update as a single function of machine code, compiled by Numba.
 
 The derivation is that of ``analytic.py`` and ``mlp.py``, the optimiser that of ``flat.py``. Arrays of float32 (or all
-of float64) hold a network's numbers in one row: parameters as W and b of each layer in turn, values as its input and
-then each layer's output for the whole batch. A :func:`layout` tells where each begins.
+of float64) hold a network's numbers in one row: parameters as W and b of each layer in turn, with a layer norm's scale
+g and shift h behind them, values as its input and then each layer's output for the whole batch. A :func:`layout` tells
+where each begins.
 
 All of it is in one file because Numba compiles anew what changed in a function's own file only.
 """
@@ -16,6 +17,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+# ε of torch's layer norms.
+NORM_EPSILON = 1e-5
 
 F = TypeVar("F", bound=Callable[..., Any])
 Array = NDArray[Any]
@@ -31,33 +35,49 @@ def _compiled(function: F) -> F:
     return machine_code
 
 
-def layout(widths: Sequence[int], batch_size: int) -> NDArray[np.int64]:
-    """Tell for each layer its inputs, its outputs, and where W, b, x and y begin.
+def layout(widths: Sequence[int], batch_size: int, norms: Sequence[bool] = ()) -> NDArray[np.int64]:
+    """Tell for each layer its inputs, its outputs, and where W, b, x, y and what a layer norm keeps begin.
+
+    A norm's scale and shift lie behind b. Behind all y, in the same row, it keeps z made mean 0 and variance 1, and the
+    factors that did it, one for each transition.
 
     :param widths: of the input and of each layer's output
     :param batch_size: rows of x and y
-    :return: (layers, 6)
+    :param norms: of each layer, whether it has a layer norm; empty for none at all
+    :return: (layers, 7); the last number is -1 where there is no norm
     """
-    rows, parameter, value = [], 0, 0
-    for inputs, outputs in itertools.pairwise(widths):
+    rows, parameter, value, kept = [], 0, 0, batch_size * sum(widths)
+    for layer, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
         bias, output = parameter + outputs * inputs, value + batch_size * inputs
-        rows.append((inputs, outputs, parameter, bias, value, output))
-        parameter, value = bias + outputs, output
+        has_norm = bool(norms) and norms[layer]
+        rows.append((inputs, outputs, parameter, bias, value, output, kept if has_norm else -1))
+        parameter, value = bias + outputs * (3 if has_norm else 1), output
+        kept += batch_size * (outputs + 1) if has_norm else 0
     return np.array(rows, np.int64)
 
 
+def room(layers: NDArray[np.int64], batch_size: int) -> int:
+    """Tell how many numbers the values of a network are.
+
+    :param layers: see :func:`layout`
+    :param batch_size: as given to it
+    """
+    normed = layers[layers[:, 6] >= 0]
+    return batch_size * int(layers[0, 0] + layers[:, 1].sum() + (normed[:, 1] + 1).sum())
+
+
 class Network(NamedTuple):
-    """A perceptron: linear layers with ReLU between them.
+    """A perceptron: linear layers with ReLU, or layer norm and ReLU, between them.
 
     :param layers: where things are, see :func:`layout`
-    :param parameters: W and b of all layers
-    :param values: x and y of all layers
-    :param deltas: like ``values``: gets ∂L/∂z in the place of each y = f(z), z = x Wᵀ + b
-    :param gradient: like ``parameters``: gets ∂L/∂W and ∂L/∂b
+    :param parameters: W and b of all layers, and g and h of those with a norm
+    :param values: x and y of all layers, and what norms keep
+    :param deltas: like ``values``: gets ∂L/∂z in the place of each y = f(z), z = x Wᵀ + b, and ∂L/∂n in that of n
+    :param gradient: like ``parameters``: gets ∂L/∂W and ∂L/∂b, ∂L/∂g and ∂L/∂h
     :param targets: like ``parameters``: those of its target network
     :param first: like ``parameters``: Adam's m
     :param second: like ``parameters``: Adam's v
-    :param steps: steps that Adam has made, one count per W and per b
+    :param steps: steps that Adam has made, one count for each W, b, g and h
     """
 
     layers: NDArray[np.int64]
@@ -99,14 +119,21 @@ def _cut(row: Array, start: int, rows: int, columns: int) -> Array:
 def forward(layers: NDArray[np.int64], parameters: Array, values: Array, batch_size: int) -> Array:
     """Compute y = max(0, x Wᵀ + b) of each layer from that before it; the last one is y = x Wᵀ + b.
 
+    With a layer norm y = max(0, n g + h), n = (z - mean z) / √(var z + ε), z = x Wᵀ + b.
+
     :return: the last y, (batch, outputs)
     """
     y = _cut(values, 0, batch_size, layers[0, 0])
     for i in range(len(layers)):
-        inputs, outputs, weight_at, bias_at, x_at, y_at = layers[i]
+        inputs, outputs, weight_at, bias_at, x_at, y_at, norm_at = layers[i]
         x, y = _cut(values, x_at, batch_size, inputs), _cut(values, y_at, batch_size, outputs)
         np.dot(x, _cut(parameters, weight_at, outputs, inputs).T, y)
         bias = parameters[bias_at : bias_at + outputs]
+        if norm_at >= 0:
+            normed, factors = _cut(values, norm_at, batch_size, outputs), norm_at + batch_size * outputs
+            kept = values[factors : factors + batch_size]
+            normalise(y, bias, _cut(parameters, bias_at + outputs, 2, outputs), normed, kept)
+            continue
         floor = bias.dtype.type(0 if i + 1 < len(layers) else -np.inf)
         for row in range(batch_size):
             for column in range(outputs):
@@ -116,14 +143,74 @@ def forward(layers: NDArray[np.int64], parameters: Array, values: Array, batch_s
 
 
 @_compiled
+def normalise(y: Array, bias: Array, scale_and_shift: Array, normed: Array, factors: Array) -> None:
+    """Turn x Wᵀ into max(0, n g + h), n = (z - mean z) / √(var z + ε), z = x Wᵀ + b; mean and variance are each row's.
+
+    :param y: x Wᵀ, gets the result, (batch, outputs)
+    :param scale_and_shift: g and h, (2, outputs)
+    :param normed: gets n, (batch, outputs)
+    :param factors: gets 1 / √(var z + ε), (batch,)
+    """
+    scale, shift = scale_and_shift[0], scale_and_shift[1]
+    kind = y.dtype.type
+    zero, one, share, epsilon = kind(0), kind(1), kind(1 / y.shape[1]), kind(NORM_EPSILON)
+    for row in range(len(y)):
+        own, n = y[row], normed[row]
+        total = zero
+        for k in range(len(own)):
+            own[k] += bias[k]
+            total += own[k]
+        mean, squares = total * share, zero
+        for k in range(len(own)):
+            n[k] = own[k] - mean
+            squares += n[k] * n[k]
+        factor = one / np.sqrt(squares * share + epsilon)
+        factors[row] = factor
+        for k in range(len(own)):
+            n[k] *= factor
+            result = n[k] * scale[k] + shift[k]
+            own[k] = zero if result < zero else result
+
+
+@_compiled
+def through_norm(delta: Array, y: Array, scale: Array, normed: Array, factors: Array, behind: Array) -> None:
+    """Turn ∂L/∂y of y = max(0, v), v = n g + h, into ∂L/∂z = (d - mean d - n mean (d n)) / √(var z + ε), d = g ∂L/∂v.
+
+    :param delta: ∂L/∂y, gets ∂L/∂z, (batch, outputs)
+    :param behind: gets ∂L/∂v, (batch, outputs)
+    """
+    zero = delta.dtype.type(0)
+    share = delta.dtype.type(1 / delta.shape[1])
+    for row in range(len(delta)):
+        own, n, v, outcome = delta[row], normed[row], behind[row], y[row]
+        total, with_n = zero, zero
+        for k in range(len(own)):
+            v[k] = zero if outcome[k] <= zero else own[k]
+        for k in range(len(own)):
+            own[k] = v[k] * scale[k]
+            total += own[k]
+            with_n += own[k] * n[k]
+        factor, mean, along = factors[row], total * share, with_n * share
+        for k in range(len(own)):
+            own[k] = (own[k] - mean - n[k] * along) * factor
+
+
+@_compiled
 def backward(layers: NDArray[np.int64], parameters: Array, values: Array, deltas: Array, batch_size: int) -> None:
     """Compute ∂L/∂z of each layer from that behind it: ∂L/∂x = δ W, and z counts where ReLU let it through."""
     zero = deltas.dtype.type(0)
     for i in range(len(layers) - 1, 0, -1):
-        inputs, outputs, weight_at, _, x_at, y_at = layers[i]
+        inputs, outputs, weight_at, _, x_at, y_at, _ = layers[i]
         delta, before = _cut(deltas, y_at, batch_size, outputs), _cut(deltas, x_at, batch_size, inputs)
         np.dot(delta, _cut(parameters, weight_at, outputs, inputs), before)
         x = _cut(values, x_at, batch_size, inputs)
+        norm_at = layers[i - 1, 6]
+        if norm_at >= 0:
+            scale_at, factors = layers[i - 1, 3] + inputs, norm_at + batch_size * inputs
+            scale, kept = parameters[scale_at : scale_at + inputs], values[factors : factors + batch_size]
+            behind = _cut(deltas, norm_at, batch_size, inputs)
+            through_norm(before, x, scale, _cut(values, norm_at, batch_size, inputs), kept, behind)
+            continue
         for row in range(batch_size):
             for column in range(inputs):
                 before[row, column] = zero if x[row, column] <= zero else before[row, column]
@@ -131,18 +218,44 @@ def backward(layers: NDArray[np.int64], parameters: Array, values: Array, deltas
 
 @_compiled
 def parameter_gradients(network: Network, ones: Array) -> Any:
-    """Compute ∂L/∂W = δᵀ x and ∂L/∂b = Σ δ over the batch, of all layers.
+    """Compute ∂L/∂W = δᵀ x and ∂L/∂b = Σ δ over the batch, ∂L/∂g = Σ n ∂L/∂v and ∂L/∂h = Σ ∂L/∂v, of all layers.
 
     :param ones: 1 for each transition
     :return: L2 norm of the gradient
     """
     batch_size = len(ones)
     for i in range(len(network.layers)):
-        inputs, outputs, weight_at, bias_at, x_at, y_at = network.layers[i]
+        inputs, outputs, weight_at, bias_at, x_at, y_at, norm_at = network.layers[i]
         delta, x = _cut(network.deltas, y_at, batch_size, outputs), _cut(network.values, x_at, batch_size, inputs)
         np.dot(delta.T, x, _cut(network.gradient, weight_at, outputs, inputs))
         np.dot(ones, delta, network.gradient[bias_at : bias_at + outputs])
+        if norm_at >= 0:
+            slopes = _cut(network.gradient, bias_at + outputs, 2, outputs)
+            behind, normed = _cut(network.deltas, norm_at, batch_size, outputs), network.values
+            np.dot(ones, behind, slopes[1])
+            sum_of_products(behind, _cut(normed, norm_at, batch_size, outputs), slopes[0])
     return np.sqrt(np.dot(network.gradient, network.gradient))
+
+
+@_compiled
+def sum_of_products(a: Array, b: Array, out: Array) -> None:
+    """Write Σ a b over the rows of two matrices."""
+    out[:] = 0
+    for row in range(len(a)):
+        left, right = a[row], b[row]
+        for k in range(len(out)):
+            out[k] += left[k] * right[k]
+
+
+@_compiled
+def end_of(layers: NDArray[np.int64], part: int) -> int:
+    """Tell where one of the parameters W, b, and g and h where there is a norm, of each layer in turn, ends."""
+    for i in range(len(layers)):
+        parts = 2 if layers[i, 6] < 0 else 4
+        if part < parts:
+            return layers[i, 3] + part * layers[i, 1]  # type: ignore[no-any-return]
+        part -= parts
+    return -1
 
 
 @_compiled
@@ -161,14 +274,13 @@ def descend(network: Network, options: AdamOptions, norm: float, max_norm: float
         decay = zero
     if max_norm < norm + 1e-6:  # never with an infinite bound, nor with NaN
         gradients *= kind(max_norm / (norm + 1e-6))
-    # Runs of W and b that have made as many steps, nearly always one: what joined later is corrected by its own count.
-    part, parts, start = 0, 2 * len(network.layers), 0
+    # Runs of tensors that have made as many steps, nearly always one: what joined later is corrected by its own count.
+    part, parts, start = 0, len(network.steps), 0
     while part < parts:
         step = np.float64(network.steps[part])
         end = start
         while part < parts and network.steps[part] == step:
-            inputs, outputs = network.layers[part // 2, 0], network.layers[part // 2, 1]
-            end += outputs * (inputs if part % 2 == 0 else 1)
+            end = end_of(network.layers, part)
             part += 1
         rate = kind(options.rate / (1 - options.beta1**step))
         correction = kind(1 / np.sqrt(1 - options.beta2**step))

@@ -13,6 +13,7 @@ from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
+from sb3_ddpg_custom.updates.by_hand.mlp import layers_of
 from sb3_ddpg_custom.updates.flat import FlatAdam
 from sb3_ddpg_custom.updates.flat_policy import FlatPolicy
 from sb3_ddpg_custom.updates.flat_update import FlatUpdate
@@ -42,12 +43,19 @@ def why_not_compiled(policy: TD3Policy) -> str | None:
         layers: Any = actor.mu
         if not _is_relu_network(layers[:-1]) or not all(map(_is_relu_network, critic.q_networks)):
             return "its activations are not ReLU with a tanh behind the actor"
+        if not all(map(_has_plain_norms, [layers[:-1], *critic.q_networks])):
+            return "a layer norm stands behind its last layer or has another eps than 1e-5"
     return why_no_numba()
 
 
-def _is_relu_network(modules: Any) -> bool:
-    kinds = nn.Linear, nn.ReLU
+def _is_relu_network(network: Any) -> bool:
+    modules, kinds = [module for module in network if type(module) is not nn.LayerNorm], (nn.Linear, nn.ReLU)
     return len(modules) % 2 == 1 and all(type(module) is kinds[place % 2] for place, module in enumerate(modules))
+
+
+def _has_plain_norms(network: Any) -> bool:
+    *hidden, last = layers_of(network)
+    return last.norm is None and all(layer.norm is None or layer.norm.eps == 1e-5 for layer in hidden)
 
 
 def why_no_numba() -> str | None:
@@ -108,16 +116,19 @@ class CompiledUpdate(FlatUpdate):
         _check_shape("observations", observations, (n, self.policy.actor.features_dim))
         if self._acting is None or self._acting[0] != n:
             kernels = _kernels()
-            widths = _widths(self.policy.actor.mu, observations.shape[1])
+            layers = _layout(self.policy.actor.mu, observations.shape[1], n)
             flat = self.flat.actor_adam.flat.numpy()
-            self._acting = n, kernels.act, kernels.layout(widths, n), flat, np.zeros(n * sum(widths), flat.dtype)
+            self._acting = n, kernels.act, layers, flat, np.zeros(kernels.room(layers, n), flat.dtype)
         _, act, *own = self._acting
         actions: NDArray[np.floating] = act(*own, _readable(observations))
         return actions
 
 
-def _widths(network: Any, inputs: int) -> list[int]:
-    return [inputs, *(layer.out_features for layer in network if isinstance(layer, nn.Linear))]
+def _layout(network: Any, inputs: int, batch_size: int) -> NDArray[np.int64]:
+    layers = layers_of(network)
+    widths = [inputs, *(layer.linear.out_features for layer in layers)]
+    where: NDArray[np.int64] = _kernels().layout(widths, batch_size, [layer.norm is not None for layer in layers])
+    return where
 
 
 @lru_cache(maxsize=1)
@@ -150,11 +161,10 @@ class _Memory:
         numbers = targets.numpy()
         self._networks, self._next_values, largest = [], [], 0
         for adam, (network, inputs, start) in zip(adams, shapes, strict=True):
-            widths = _widths(network, inputs)
-            values = np.zeros((3, batch_size * sum(widths)), numbers.dtype)
+            layers = _layout(network, inputs, batch_size)
+            values = np.zeros((3, kernels.room(layers, batch_size)), numbers.dtype)
             own = [tensor.numpy() for tensor in (adam.flat, adam.gradient, *adam.moments, adam.steps)]
             target = numbers[start : start + len(own[0])]
-            layers = kernels.layout(widths, batch_size)
             self._networks.append(kernels.Network(layers, own[0], values[0], values[1], own[1], target, *own[2:]))
             self._next_values.append(values[2])
             largest = max(largest, batch_size * int((layers[:, 0] * layers[:, 1]).max()))
