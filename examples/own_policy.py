@@ -1,6 +1,7 @@
 """A policy of one's own: layer normalisation in both networks.
 
-A plain MLP is updated by hand, anything else by autograd; nothing has to be said about it.
+With SB3's policies ``policy_kwargs={"layer_norm": "both"}`` does the same. A plain MLP, with such norms or without,
+is updated by hand, anything else by autograd; nothing has to be said about it.
 
 python examples/own_policy.py
 """

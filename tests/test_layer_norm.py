@@ -118,7 +118,7 @@ def test_training_through_autograd_is_sb3s_training_of_the_same_networks() -> No
 def test_a_policy_is_saved_by_itself(tmp_path: Path) -> None:
     policy = make_model(policy_kwargs={"layer_norm": "both"}).policy
     policy.save(tmp_path / "policy")
-    loaded = LayerNormPolicy.load(tmp_path / "policy")
+    loaded = LayerNormPolicy.load(str(tmp_path / "policy"))
     assert loaded.layer_norm == "both"
     np.testing.assert_array_equal(policy.predict(OBSERVATIONS)[0], loaded.predict(OBSERVATIONS)[0])
 

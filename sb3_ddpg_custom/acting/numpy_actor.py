@@ -4,7 +4,7 @@ That saves most of the time with one env. With many envs the products dominate, 
 then torch computes them, with the number of threads that it is set to. NumPy's would take as many as there are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -43,7 +43,7 @@ class NumpyActor:
         self.flat = update.flat
         self._layers: list[_Layer] = []
         self._n_envs = 0
-        layers = update.policy.actor.mu
+        layers = list(update.policy.actor.mu)
         functions = [_FUNCTIONS.get(type(layer)) for layer in layers]
         self._functions = [function for function in functions if function is not None]
         behind = [*layers[1:], None]
@@ -101,18 +101,15 @@ class NumpyActor:
         for norm, function in zip(self._norms, self._functions, strict=True):
             weight, bias, *affine = arrays[: 2 if norm is None else 4]
             arrays = arrays[2 + len(affine) :]
-            behind = function if norm is None else partial(_normalise, *affine, norm.eps, function)
+            behind = function if norm is None else partial(_normalise, affine, norm.eps, function)
             self._layers.append(_Layer(weight.T, bias, np.empty((n_envs, len(weight)), weight.dtype), behind))
 
 
 def _normalise(
-    scale: NDArray[np.floating],
-    shift: NDArray[np.floating],
-    epsilon: float,
-    function: Function,
-    z: NDArray[np.floating],
+    affine: Sequence[NDArray[np.floating]], epsilon: float, function: Function, z: NDArray[np.floating]
 ) -> NDArray[np.floating]:
     """Compute f((z - mean z) / √(var z + ε) · g + h), with mean and variance over each row, and write over z."""
+    scale, shift = affine
     z -= z.mean(axis=1, keepdims=True)
     z *= scale / np.sqrt(np.square(z).mean(axis=1, keepdims=True) + z.dtype.type(epsilon))
     z += shift

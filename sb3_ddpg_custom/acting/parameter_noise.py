@@ -37,13 +37,10 @@ class ParameterNoise:
     acting copy would also count what was learned since its episode began.
 
     The paper normalises layers, so that noise of one size suits all of them; without that, some layers feel it much
-    more than others. With SB3's policies an activation function can do it:
+    more than others:
 
-    >>> class NormalisedReLU(nn.Module):
-    ...     def forward(self, x: th.Tensor) -> th.Tensor:
-    ...         return nn.functional.relu(nn.functional.layer_norm(x, x.shape[-1:]))
     >>> from sb3_ddpg_custom import DDPG
-    >>> options = {"policy_kwargs": {"activation_fn": NormalisedReLU}, "parameter_noise": ParameterNoise(0.2)}
+    >>> options = {"policy_kwargs": {"layer_norm": "actor"}, "parameter_noise": ParameterNoise(0.2)}
     >>> model = DDPG("MlpPolicy", "Pendulum-v1", seed=0, **options).learn(150)
 
     Weights and biases of torch's normalising layers get no noise, nor do frozen ones. Noise comes from a generator of

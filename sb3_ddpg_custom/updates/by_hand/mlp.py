@@ -30,10 +30,10 @@ class Layer(NamedTuple):
     activation: Activation | None = None
 
     @property
-    def parameters(self) -> list[nn.Parameter]:
+    def parameters(self) -> list[th.Tensor]:
         """W and b, and the norm's scale and shift, in the order in which torch lists them."""
-        modules = [self.linear] if self.norm is None else [self.linear, self.norm]
-        return [parameter for module in modules for parameter in (module.weight, module.bias)]
+        own: list[th.Tensor] = [self.linear.weight, self.linear.bias]
+        return own if self.norm is None else [*own, self.norm.weight, self.norm.bias]
 
 
 def layers_of(network: nn.Sequential) -> list[Layer]:
@@ -97,7 +97,7 @@ class Mlp:
             # What the activation takes: z, or the norm of z.
             z = x.new_empty(y.shape) if activation is not None and activation.needs_z else y
             delta = x.new_empty(y.shape if gradients else 0)
-            norm = None if module is None else Norm(*affine, module.eps, x.new_empty(y.shape), z, delta)
+            norm = None if module is None else Norm(affine, module.eps, x.new_empty(y.shape), z, delta)
             products = choose_products(weight, len(x), precision)(x, weight, z if norm is None else norm.z, delta)
 
             relu = norm is None and activation is not None and activation.apply is th.relu_

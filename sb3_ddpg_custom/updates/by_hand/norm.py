@@ -11,14 +11,15 @@ and backwards, with δ = ∂L/∂v on the way in and d = g · δ,
 Both are torch's own kernels, which go over memory once.
 """
 
+from collections.abc import Sequence
+
 import torch as th
 
 
 class Norm:
     """One layer's normalisation.
 
-    :param scale: g, (units,)
-    :param shift: h, (units,)
+    :param affine: g and h, each (units,)
     :param epsilon: ε
     :param z: what is normalised, (batch, units)
     :param out: gets v, (batch, units)
@@ -26,15 +27,16 @@ class Norm:
     """
 
     def __init__(
-        self, scale: th.Tensor, shift: th.Tensor, epsilon: float, z: th.Tensor, out: th.Tensor, delta: th.Tensor
+        self, affine: Sequence[th.Tensor], epsilon: float, z: th.Tensor, out: th.Tensor, delta: th.Tensor
     ) -> None:
         self.z = z
-        self._affine, self._epsilon, self._out, self._delta = (scale, shift), epsilon, out, delta
-        self._shape = list(scale.shape)
+        self._scale, self._shift = affine
+        self._epsilon, self._out, self._delta, self._shape = epsilon, out, delta, list(self._scale.shape)
 
     def forward(self) -> None:
         """Write v, and keep what the way back needs."""
-        normed, self._mean, self._factor = th.native_layer_norm(self.z, self._shape, *self._affine, self._epsilon)
+        parameters = self._scale, self._shift, self._epsilon
+        normed, self._mean, self._factor = th.native_layer_norm(self.z, self._shape, *parameters)
         self._out.copy_(normed)
 
     def backward(self) -> None:
@@ -51,6 +53,6 @@ class Norm:
             out.copy_(gradient)
 
     def _back(self, wanted: list[bool]) -> tuple[th.Tensor, ...]:
-        kept = self.z, self._shape, self._mean, self._factor, *self._affine
+        kept = self.z, self._shape, self._mean, self._factor, self._scale, self._shift
         gradients: tuple[th.Tensor, ...] = th.ops.aten.native_layer_norm_backward(self._delta, *kept, wanted)
         return gradients

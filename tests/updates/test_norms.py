@@ -141,7 +141,8 @@ def test_nothing_adds_up_over_many_updates(update_class: Any) -> None:
         for seed in range(200):
             update(make_batch(64, seed=seed, dtype=th.float64), gamma=0.9)
         trained.append(policy)
-    assert_agree(*trained, 1e-7)
+    ours, reference = trained
+    assert_agree(ours, reference, 1e-7)
 
 
 @BY_HAND
@@ -157,7 +158,7 @@ def test_learning_is_the_same_within_rounding(update: str, monkeypatch: pytest.M
 def test_there_and_back_by_hand() -> None:
     # Two units, z = (1, 3): mean 2, variance 1, n = (-1, 1); g = (10, 1), h = (0, 0.5): v = (-10, 1.5)
     z, out, delta = th.tensor([[1.0, 3.0]]), th.zeros(1, 2), th.tensor([[1.0, 4.0]])
-    norm = Norm(th.tensor([10.0, 1.0]), th.tensor([0.0, 0.5]), 0.0, z, out, delta)
+    norm = Norm([th.tensor([10.0, 1.0]), th.tensor([0.0, 0.5])], 0.0, z, out, delta)
     norm.forward()
     assert out.tolist() == [[-10.0, 1.5]]
     into_scale, into_shift = th.zeros(2), th.zeros(2)
@@ -192,7 +193,9 @@ def test_the_kernels_by_hand() -> None:
     np.testing.assert_allclose(deltas[1:4], [-0.5 / root, 0.5 / root, 0], atol=1e-4)
     assert deltas[5:8].tolist() == [1, 1, 1]
     zeros = np.zeros(16)
-    network = kernels.Network(layers, parameters, values, deltas, zeros.copy(), zeros, zeros, zeros, np.zeros(6))
+    network = kernels.Network(
+        layers, parameters, values, deltas, zeros.copy(), zeros, zeros, zeros, np.zeros(6, np.float32)
+    )
     kernels.parameter_gradients(network, np.ones(1))
     np.testing.assert_allclose(network.gradient[6:9], [-1 / root, -1 / root, 2 / root], rtol=1e-4)
     assert network.gradient[9:12].tolist() == [1, 1, 1]
@@ -260,11 +263,13 @@ def other_epsilon(m: Any) -> None:
 
 
 def no_scale(m: Any) -> None:
-    m.critic.qf0[1] = nn.LayerNorm(8, elementwise_affine=False).double()
+    for network in (m.policy.critic, m.policy.critic_target):
+        network.qf0[1] = nn.LayerNorm(8, elementwise_affine=False).double()
 
 
 def no_shift(m: Any) -> None:
-    m.critic.qf0[1].bias = None
+    for network in (m.policy.critic, m.policy.critic_target):
+        network.qf0[1].bias = None
 
 
 def frozen(m: Any) -> None:
@@ -363,8 +368,8 @@ def test_what_a_script_changes_is_noticed(update: str, name: str, in_learn: bool
     assert ours._update.name == expected
     for a, b in zip(ours.policy.state_dict().values(), reference.policy.state_dict().values(), strict=True):
         th.testing.assert_close(a, b, rtol=1e-8, atol=1e-8)
-    buffers = (m.replay_buffer.actions[: m.replay_buffer.pos] for m in (ours, reference))
-    np.testing.assert_allclose(*buffers, rtol=1e-6, atol=1e-6)
+    played, as_autograd = (m.replay_buffer.actions[: m.replay_buffer.pos] for m in (ours, reference))
+    np.testing.assert_allclose(played, as_autograd, rtol=1e-6, atol=1e-6)
 
 
 def test_a_forward_of_torchs_class_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -400,7 +405,8 @@ def test_norms_that_a_user_put_there_are_served(update: str) -> None:
 def test_in_bfloat16_products_are_rounded_and_norms_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sb3_ddpg_custom.updates.by_hand.products._ENOUGH_FOR_BFLOAT16", 0)
     seen = []
-    for precision in ("bfloat16", "float32"):
+    precisions: tuple[Any, ...] = "bfloat16", "float32"
+    for precision in precisions:
         policy = make_normed(net_arch=[16, 16]).float()
-        seen.append(AnalyticUpdate(policy, tau=0.1, precision=precision)(make_batch(64), gamma=0.9).statistics)  # type: ignore[arg-type]
+        seen.append(AnalyticUpdate(policy, tau=0.1, precision=precision)(make_batch(64), gamma=0.9).statistics)
     th.testing.assert_close(*seen, rtol=0.1, atol=0.05)
