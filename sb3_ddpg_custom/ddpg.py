@@ -222,7 +222,7 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, DiagnosingAlgorithm):
         for torchs, quick in QUICK_OPTIMIZERS.items():
             if self.policy.optimizer_class is quick:
                 self.policy.optimizer_class = torchs  # what policy.save() writes
-        if (self.actor_weight_decay, self.critic_weight_decay, self.decoupled_weight_decay) != (None, None, None):
+        if self._sets_weight_decay:
             self._set_weight_decays(self.policy.actor.optimizer, self.policy.critic.optimizer)
         if self.output_init is not None:
             initialise_outputs(self.policy, self.output_init)
@@ -337,7 +337,13 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, DiagnosingAlgorithm):
             critic_learning_rate = self.critic_lr_schedule(self._current_progress_remaining)
             update_learning_rate(critic, critic_learning_rate)
             self.logger.record("train/critic_learning_rate", critic_learning_rate)
-        self._set_weight_decays(actor, critic)
+        if self._sets_weight_decay:
+            self._set_weight_decays(actor, critic)
+
+    @property
+    def _sets_weight_decay(self) -> bool:
+        asked = self.actor_weight_decay, self.critic_weight_decay, self.decoupled_weight_decay
+        return asked != (None, None, None)
 
     def _set_weight_decays(self, actor: th.optim.Optimizer, critic: th.optim.Optimizer) -> None:
         set_weight_decay(actor, self.actor_weight_decay, decoupled=self.decoupled_weight_decay)
