@@ -24,6 +24,7 @@ from sb3_ddpg_custom.acting.rollout_callbacks import may_act_on_rollout_start
 from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.checkpoint.saving import SavingAlgorithm
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
+from sb3_ddpg_custom.normalized_policies import OPTION, policy_with_options
 from sb3_ddpg_custom.option_values import Precision, UpdateName, check_positive
 from sb3_ddpg_custom.overrides import has_own
 from sb3_ddpg_custom.policies import Adam, initialise_outputs
@@ -78,7 +79,8 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm):
     :param optimize_memory_usage: keep next observations only where the following transition does not hold them
     :param n_steps: length of the returns
     :param tensorboard_log: folder for TensorBoard's files
-    :param policy_kwargs: keywords for the policy
+    :param policy_kwargs: keywords for the policy, such as ``{"normalize_observations": True}``, see
+        :class:`sb3_ddpg_custom.observation_normalizer.RunningNormalizer`
     :param verbose: 0 silent, 1 messages and logs, 2 more
     :param seed: seed of Python, NumPy, torch, the env and the action space
     :param device: torch device
@@ -192,7 +194,10 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm):
         own = issubclass(self.replay_buffer_class, ReplayBuffer)
         if own and "n_steps" in self.replay_buffer_kwargs:
             self.replay_buffer_kwargs = {"gamma": self.gamma, **self.replay_buffer_kwargs}
-        seen_by_sb3: dict[str, Any] = {"policy_kwargs": self._quick_policy_kwargs()}
+        if self.policy_kwargs.get(OPTION) is False:  # as if it had not been said, so that SB3 reads the zips
+            del self.policy_kwargs[OPTION]
+        policy_class, policy_kwargs = policy_with_options(self.policy_class, self._quick_policy_kwargs())  # type: ignore[arg-type]
+        seen_by_sb3: dict[str, Any] = {"policy_class": policy_class, "policy_kwargs": policy_kwargs}
         if own and self.n_steps > 1:
             self.replay_buffer_kwargs = {**self.replay_buffer_kwargs, "n_steps": self.n_steps, "gamma": self.gamma}
             # SB3 warns that it ignores n_steps for any buffer but its own; this one has just been told.
