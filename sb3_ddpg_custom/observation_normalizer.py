@@ -4,7 +4,7 @@ Statistics in the network go wherever it goes: into zips, copies, ``predict``. T
 which every update sees with the statistics of its own moment.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -146,6 +146,14 @@ class ObservationNormalizer(nn.Module):
             return {key: parts[key](value) if key in parts else value for key, value in observations.items()}
         alone = self.alone
         return observations if alone is None else alone(observations)
+
+
+def holds_statistics(names: Iterable[str]) -> bool:
+    """Say whether a policy's state dict holds statistics of observations.
+
+    :param names: its keys
+    """
+    return any(name.startswith("normalizer.") for name in names)
 
 
 def normalizer_of(network: nn.Module) -> ObservationNormalizer | None:

@@ -172,6 +172,8 @@ def read_policy_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
                 raise ValueError(
                     f"expected for net_arch widths of layers, whole numbers from 1 to {MAX_LAYER:,}, such as [64, 64]"
                 )
+    if not isinstance(kwargs.get("normalize_observations", False), bool):
+        raise ValueError("expected for normalize_observations true or false")
     return canonical_names(kwargs)
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.checkpoint.read import Checkpoint, CheckpointError
+from sb3_ddpg_custom.normalized_policies import OPTION, policy_with_options
 from sb3_ddpg_custom.policies import Adam
 
 _LARGE = 4096  # a feature size that must be found among the weights
@@ -32,7 +33,7 @@ def build_policy(
     :raises CheckpointError: if the env's shapes are not the checkpoint's, or the policy is not one of SB3's for DDPG
     """
     home = _text(checkpoint.attributes.get("policy_class"), "__module__")
-    if home != "stable_baselines3.td3.policies":
+    if home not in ("stable_baselines3.td3.policies", "sb3_ddpg_custom.normalized_policies"):
         raise CheckpointError(
             f"{checkpoint.path}: its policy class is from {home or 'an unknown module'}, and only the policies of "
             "SB3's DDPG and TD3 are rebuilt here; if you trust its author, use --trust-pickle, or DDPG.load in Python"
@@ -54,7 +55,10 @@ def build_policy(
     kwargs = _policy_kwargs(checkpoint)
     _check_size(checkpoint, kwargs, weights)
     kwargs = _actor_only(kwargs)
+    if home == "sb3_ddpg_custom.normalized_policies":
+        kwargs[OPTION] = True
     try:
+        policy_class, kwargs = policy_with_options(policy_class, kwargs)
         box: Any = with_real_bounds(action_space)
         policy = policy_class(observation_space, box, ConstantSchedule(0.0), optimizer_class=Adam, **kwargs)
         policy.actor.load_state_dict(weights)

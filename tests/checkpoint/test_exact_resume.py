@@ -132,6 +132,12 @@ CASES: dict[str, Callable[[], Any]] = {
     "schedule": lambda: make_model(single(), learning_rate=lambda progress: 1e-3 * progress, critic_learning_rate=2e-3),
     "autograd": lambda: make_model(single(), update="autograd"),
     "by hand": lambda: make_model(single(), update="analytic"),
+    "normalised in the policy": lambda: make_model(
+        envs(n_envs=2, max_episode_steps=25), policy_kwargs={"normalize_observations": True}, action_noise=noise()
+    ),
+    "normalised in the policy, autograd": lambda: make_model(
+        single(), policy_kwargs={"normalize_observations": True}, update="autograd"
+    ),
     "batch norm, own networks": lambda: make_model(single(), policy_kwargs={"activation_fn": th.nn.Tanh}),
 }
 
