@@ -26,6 +26,7 @@ from sb3_ddpg_custom.checkpoint.saving import SavingAlgorithm
 from sb3_ddpg_custom.diagnosis.diagnose import DiagnosingAlgorithm
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
 from sb3_ddpg_custom.layer_norm import NORMALISED, with_layer_norm
+from sb3_ddpg_custom.normalized_policies import OPTION, policy_with_options
 from sb3_ddpg_custom.option_values import Precision, UpdateName, check_positive, check_switch
 from sb3_ddpg_custom.overrides import has_own
 from sb3_ddpg_custom.policies import QUICK_OPTIMIZERS, initialise_outputs, set_weight_decay
@@ -81,7 +82,8 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, DiagnosingAlgorithm):
     :param optimize_memory_usage: keep next observations only where the following transition does not hold them
     :param n_steps: length of the returns
     :param tensorboard_log: folder for TensorBoard's files
-    :param policy_kwargs: keywords for the policy
+    :param policy_kwargs: keywords for the policy, such as ``{"normalize_observations": True}``, see
+        :class:`sb3_ddpg_custom.observation_normalizer.RunningNormalizer`
     :param verbose: 0 silent, 1 messages and logs, 2 more
     :param seed: seed of Python, NumPy, torch, the env and the action space
     :param device: torch device
@@ -210,7 +212,10 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, DiagnosingAlgorithm):
         own = issubclass(self.replay_buffer_class, ReplayBuffer)
         if own and "n_steps" in self.replay_buffer_kwargs:
             self.replay_buffer_kwargs = {"gamma": self.gamma, **self.replay_buffer_kwargs}
-        seen_by_sb3: dict[str, Any] = {"policy_kwargs": self._quick_policy_kwargs()}
+        if self.policy_kwargs.get(OPTION) is False:  # as if it had not been said, so that SB3 reads the zips
+            del self.policy_kwargs[OPTION]
+        policy_class, policy_kwargs = policy_with_options(self.policy_class, self._quick_policy_kwargs())  # type: ignore[arg-type]
+        seen_by_sb3: dict[str, Any] = {"policy_class": policy_class, "policy_kwargs": policy_kwargs}
         if own and self.n_steps > 1:
             self.replay_buffer_kwargs = {**self.replay_buffer_kwargs, "n_steps": self.n_steps, "gamma": self.gamma}
             # SB3 warns that it ignores n_steps for any buffer but its own; this one has just been told.

@@ -174,6 +174,8 @@ def read_policy_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
                 )
     if kwargs.get("layer_norm") not in (None, *get_args(LayerNormName)):
         raise ValueError("expected for layer_norm critic, actor or both")
+    if not isinstance(kwargs.get("normalize_observations", False), bool):
+        raise ValueError("expected for normalize_observations true or false")
     return canonical_names(kwargs)
 
 

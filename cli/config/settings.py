@@ -179,7 +179,7 @@ def validate(entry: Mapping[str, Any], source: str, blame: Mapping[str, str] | N
         problem = error.get("ctx", {}).get("error", error["msg"])
         raise UsageError(f"{subject} is {received(entry[key])}; {problem}") from None
     noise = noise_problem(settings.noise_type, settings.noise_std, settings.n_envs)
-    conflict = noise or _episode_problem(settings) or _endless_problem(settings)
+    conflict = noise or _episode_problem(settings) or _endless_problem(settings) or _twice_problem(settings)
     if conflict is not None:
         raise UsageError(conflict if blame else f"`{source}`: {conflict}")
     return settings
@@ -190,6 +190,17 @@ def _episode_problem(settings: Settings) -> str | None:
     if isinstance(settings.train_freq, int) or settings.train_freq[1] == "step" or settings.n_envs == 1:
         return None
     return f"train_freq counts episodes, which needs one environment, but n_envs is {settings.n_envs}; count steps"
+
+
+def _twice_problem(settings: Settings) -> str | None:
+    """Find two normalisations of observations, one on top of the other."""
+    by_env = settings.normalize and settings.normalize.get("norm_obs", True)
+    if not by_env or not settings.policy_kwargs.get("normalize_observations"):
+        return None
+    return (
+        "normalize and policy_kwargs.normalize_observations would normalise observations twice; "
+        "set normalize=false, or normalize.norm_obs=false to normalise rewards alone"
+    )
 
 
 def _endless_problem(settings: Settings) -> str | None:

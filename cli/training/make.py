@@ -31,6 +31,7 @@ from sb3_ddpg_custom.cli.training.failures import (
 from sb3_ddpg_custom.cli.training.model import build_model
 from sb3_ddpg_custom.cli.training.options import FilmedEpisodes, TrainRequest
 from sb3_ddpg_custom.cli.training.run_files import RunFiles
+from sb3_ddpg_custom.observation_normalizer import holds_statistics, normalizer_of
 from sb3_ddpg_custom.wrappers import RenderError
 
 if TYPE_CHECKING:
@@ -188,6 +189,13 @@ def _begin_with(model: "DDPG", checkpoint: Checkpoint) -> None:
     if normalization is not None and checkpoint.normalization is None:
         raise UsageError(
             f"--from {shown(checkpoint.path)} was trained without normalisation; add --set normalize=false"
+        )
+    by_policy = normalizer_of(model.policy) is not None
+    if by_policy != holds_statistics(checkpoint.parameters.get("policy", {})):
+        how, value = ("without", "false") if by_policy else ("with", "true")
+        raise UsageError(
+            f"--from {shown(checkpoint.path)} was trained {how} normalisation in the policy; add --set "
+            f"policy_kwargs.normalize_observations={value}"
         )
     try:
         model.set_parameters(dict(checkpoint.parameters))

@@ -1,7 +1,7 @@
 """From settings to the algorithm."""
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +106,7 @@ def _check_policy(policy: str, settings: Settings, env: "VecEnv") -> None:
     from stable_baselines3.common.preprocessing import is_image_space
 
     from sb3_ddpg_custom.ddpg import DDPG
+    from sb3_ddpg_custom.normalized_policies import OPTION
 
     space = env.observation_space
     is_dict = isinstance(space, spaces.Dict)
@@ -121,7 +122,8 @@ def _check_policy(policy: str, settings: Settings, env: "VecEnv") -> None:
             "type uint8; use --set policy=MlpPolicy"
         )
     if "." not in policy:
-        _check_names("policy_kwargs", settings.policy_kwargs, DDPG.policy_aliases[policy], ["layer_norm"])
+        ours = ("layer_norm", OPTION)
+        _check_names("policy_kwargs", settings.policy_kwargs, DDPG.policy_aliases[policy], besides=ours)
 
 
 def _check_replay_buffer(settings: Settings, buffer: type[Any] | None, env: "VecEnv") -> None:
@@ -147,11 +149,11 @@ def _check_replay_buffer(settings: Settings, buffer: type[Any] | None, env: "Vec
 _NOT_FOR_USERS = ("self", "observation_space", "action_space", "lr_schedule", "buffer_size", "device", "n_envs", "env")
 
 
-def _check_names(key: str, given: Iterable[str], taker: type[Any], ours: Sequence[str] = ()) -> None:
+def _check_names(key: str, given: Iterable[str], taker: type[Any], *, besides: tuple[str, ...] = ()) -> None:
     parameters: Mapping[str, inspect.Parameter] = inspect.signature(taker.__init__).parameters
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
-    known = [*(name for name in parameters if name not in _NOT_FOR_USERS), *ours]
+    known = [*(name for name in parameters if name not in _NOT_FOR_USERS), *besides]
     for name in given:
         if name not in known:
             hint = did_you_mean(name, known) or f"; there are {', '.join(known)}"

@@ -17,6 +17,7 @@ from sb3_ddpg_custom.acting.noise_of_all_envs import at_once
 from sb3_ddpg_custom.acting.numpy_actor import NumpyActor
 from sb3_ddpg_custom.acting.parameter_noise import ParameterNoise, PerturbedActor
 from sb3_ddpg_custom.action_spaces import as_type_of, is_whole
+from sb3_ddpg_custom.observation_normalizer import normalizer_of
 from sb3_ddpg_custom.overrides import has_own
 from sb3_ddpg_custom.updates import UpdateStatistics
 
@@ -41,6 +42,7 @@ class ExploringAlgorithm(OffPolicyAlgorithm):
 
     def _setup_model(self) -> None:
         super()._setup_model()
+        self._check_is_normalized_once()
         # Of its own: updates through autograd draw from torch's generator, as SB3's do, and those by hand do not.
         self._noise_generator = th.Generator().manual_seed(th.initial_seed())
 
@@ -55,7 +57,12 @@ class ExploringAlgorithm(OffPolicyAlgorithm):
         env = self.get_env()
         if env is not None:
             self.action_noise = fit_to_envs(self.action_noise, env.num_envs)
+        self._check_is_normalized_once()
+        begins_anew = reset_num_timesteps or self._last_obs is None
         prepared = super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
+        normalizer = normalizer_of(self.policy)
+        if normalizer is not None and begins_anew:
+            normalizer.update(self._last_obs)  # type: ignore[arg-type]  # what the envs' reset gave
         self._perturbed_actor = None
         if env is not None and self.parameter_noise is not None:
             self._perturbed_actor = self._perturb(self.parameter_noise, env.num_envs)
@@ -109,6 +116,9 @@ class ExploringAlgorithm(OffPolicyAlgorithm):
         dones: NDArray[Any],
         infos: list[dict[str, Any]],
     ) -> None:
+        normalizer = normalizer_of(self.policy)
+        if normalizer is not None:
+            normalizer.update(new_obs)  # which is a reset's where an episode ended
         ended = np.asarray(dones).any()
         if self._vec_normalize_env is not None or ended or not isinstance(new_obs, np.ndarray):
             super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
@@ -118,6 +128,14 @@ class ExploringAlgorithm(OffPolicyAlgorithm):
         self._last_original_obs = observations
         replay_buffer.add(observations, new_obs.copy(), buffer_action, reward, dones, infos)
         self._last_obs = new_obs
+
+    def _check_is_normalized_once(self) -> None:
+        by_env = self._vec_normalize_env
+        if by_env is not None and by_env.norm_obs and normalizer_of(self.policy) is not None:
+            raise ValueError(
+                "observations would be normalised twice, by the envs' VecNormalize and by the policy: use "
+                "VecNormalize(norm_obs=False), or leave normalize_observations out of policy_kwargs"
+            )
 
     def _update_info_buffer(self, infos: list[dict[str, Any]], dones: NDArray[np.bool_] | None = None) -> None:
         super()._update_info_buffer(infos, dones)

@@ -74,6 +74,8 @@ class NumpyActor:
         :param observations: (n_envs, *shape) of any type
         :return: (n_envs, action_dim) in [-1, 1]
         """
+        if self.update.normalizer is not None:
+            observations = self.update.normalizer.normalize(observations.reshape(len(observations), -1))
         if not self._by_numpy or len(observations) * self._largest >= WAKES_THREADS:
             return self._by_torch(observations)
         if isinstance(self.update, CompiledUpdate):

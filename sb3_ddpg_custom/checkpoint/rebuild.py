@@ -14,11 +14,12 @@ from torch import nn
 from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.checkpoint.read import Checkpoint, CheckpointError
 from sb3_ddpg_custom.layer_norm import with_layer_norm
+from sb3_ddpg_custom.normalized_policies import OPTION, policy_with_options
 from sb3_ddpg_custom.policies import Adam
 
 _LARGE = 4096  # a feature size that must be found among the weights
 # Where the policies that are rebuilt here come from.
-_HOMES = ("stable_baselines3.td3.policies", "sb3_ddpg_custom.layer_norm")
+_HOMES = ("stable_baselines3.td3.policies", "sb3_ddpg_custom.layer_norm", "sb3_ddpg_custom.normalized_policies")
 # Where the classes that a file may name come from: looking a name up in these modules runs nothing.
 _TRUSTED = {"torch.nn.modules": nn, "stable_baselines3.common.torch_layers": torch_layers}
 
@@ -58,7 +59,10 @@ def build_policy(
     policy_class = with_layer_norm(policy_class, kwargs)
     _check_size(checkpoint, kwargs, weights)
     kwargs = _actor_only(kwargs)
+    if home == "sb3_ddpg_custom.normalized_policies":
+        kwargs[OPTION] = True
     try:
+        policy_class, kwargs = policy_with_options(policy_class, kwargs)
         box: Any = with_real_bounds(action_space)
         policy = policy_class(observation_space, box, ConstantSchedule(0.0), optimizer_class=Adam, **kwargs)
         policy.actor.load_state_dict(weights)

@@ -6,6 +6,7 @@ from typing import Any
 import torch as th
 
 from sb3_ddpg_custom.acting.action_noise import wants_progress
+from sb3_ddpg_custom.observation_normalizer import normalizer_of
 
 # An entry of this name among the policy's weights makes SB3's DDPG refuse a zip.
 _NOT_FOR_SB3 = "needs_sb3_ddpg_custom"
@@ -47,5 +48,6 @@ def trains_otherwise_in_sb3(model: Any) -> bool:
     return (
         any(getattr(model, name) is not None for name in _OPTIONS)
         or model.replay_buffer_kwargs.get("priority_exponent") is not None
+        or normalizer_of(model.policy) is not None  # whose statistics nobody updates there
         or wants_progress(model.action_noise)  # which nobody tells there
     )

@@ -8,6 +8,7 @@ from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.td3.policies import TD3Policy
 
+from sb3_ddpg_custom.observation_normalizer import normalizer_of
 from sb3_ddpg_custom.updates.flat_policy import FlatPolicy
 from sb3_ddpg_custom.updates.interface import Batch, UpdateResult
 
@@ -69,6 +70,9 @@ class FlatUpdate(ABC):
             )
         space = self.policy.observation_space
         self.observations_are_features = isinstance(space, spaces.Box) and not is_image_space(space)
+        normalizer = normalizer_of(self.policy.actor)
+        #: what normalises observations that are features; others are preprocessed as SB3 does it
+        self.normalizer = None if normalizer is None or not self.observations_are_features else normalizer.alone
         self.flat = self._lay_out()
 
     def acts_for(self, policy: TD3Policy) -> bool:
@@ -91,6 +95,10 @@ class FlatUpdate(ABC):
         self.renew()
 
     def _features(self, observations: Any) -> th.Tensor:
+        return self._raw_features(observations if self.normalizer is None else self.normalizer(observations))
+
+    def _raw_features(self, observations: Any) -> th.Tensor:
+        """Give features, before normalisation where that is done here."""
         if self.observations_are_features:
             flat: th.Tensor = observations if observations.dim() == 2 else observations.flatten(1)
             return flat

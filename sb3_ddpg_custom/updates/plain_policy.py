@@ -8,6 +8,7 @@ from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.td3.policies import Actor, TD3Policy
 from torch import nn
 
+from sb3_ddpg_custom.observation_normalizer import ObservationNormalizer, RunningNormalizer, normalizer_of
 from sb3_ddpg_custom.overrides import classes_are_as_they_came, overridden, overridden_for_updates
 from sb3_ddpg_custom.updates.by_hand.mlp import layers_of
 from sb3_ddpg_custom.updates.flat import is_plain_adam
@@ -29,6 +30,7 @@ def why_not_analytic(policy: TD3Policy) -> str | None:
         return f"the policy is a {type(policy).__name__} that has its own {name}"
     return (
         _why_not_built(policy)
+        or _why_not_normalized(policy)
         or _why_not_networks(policy)
         or _why_not_parameters(policy)
         or _why_not_optimizer(policy.actor, "actor")
@@ -59,6 +61,17 @@ def _why_not_built(policy: TD3Policy) -> str | None:
         extractor = network.features_extractor
         if type(extractor) is not FlattenExtractor or overridden(extractor, FlattenExtractor) is not None:
             return f"its features extractor is a {type(extractor).__name__}"
+    return None
+
+
+def _why_not_normalized(policy: TD3Policy) -> str | None:
+    normalizers = [normalizer_of(network) for network in networks_of(policy)]
+    first = normalizers[0]
+    if any(one is not first for one in normalizers):
+        return "its networks do not share one normalisation of observations"
+    kinds = {ObservationNormalizer, nn.ModuleDict, RunningNormalizer}
+    if first is not None and not {type(module) for module in first.modules()} <= kinds:
+        return "its observations are normalised in a way of its own"
     return None
 
 

@@ -141,6 +141,12 @@ CASES: dict[str, Callable[[], Any]] = {
     "layer norm through autograd": lambda: make_model(
         single(), policy_kwargs={"layer_norm": "critic"}, update="autograd"
     ),
+    "normalised in the policy": lambda: make_model(
+        envs(n_envs=2, max_episode_steps=25), policy_kwargs={"normalize_observations": True}, action_noise=noise()
+    ),
+    "normalised in the policy, autograd": lambda: make_model(
+        single(), policy_kwargs={"normalize_observations": True}, update="autograd"
+    ),
     "batch norm, own networks": lambda: make_model(single(), policy_kwargs={"activation_fn": th.nn.Tanh}),
 }
 

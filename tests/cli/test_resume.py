@@ -48,6 +48,7 @@ def killed(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pyte
         (),
         ("--n-envs", 2),
         ("--set", "normalize=true", "--n-envs", 2),
+        ("--set", "policy_kwargs.normalize_observations=true", "--n-envs", 2),
         ("--set", "noise_type=ornstein-uhlenbeck", "--set", "noise_std=0.2"),
         ("--set", "noise_type=adaptive-param", "--set", "noise_std=0.2"),
         ("--set", "replay_buffer_kwargs.priority_exponent=0.6", "--set", "n_steps=3", "--set", "frame_stack=2"),

@@ -469,6 +469,23 @@ def load(
         numbers[2, row] = 2 * weights[row, 0] / batch_size
 
 
+@_compiled
+def normalize(observations: Array, mean: Array, deviation: Array, clip: float, normalized: Array) -> None:
+    """Compute clip((s - mean) / deviation, ±clip) in float64; NaN comes through.
+
+    :param observations: of any type, (batch, features)
+    :param mean: float64, (features,)
+    :param deviation: float64, (features,)
+    :param clip: largest absolute value
+    :param normalized: gets the numbers, (batch, features) float32
+    """
+    for row in range(len(observations)):
+        for column in range(len(mean)):
+            x = (observations[row, column] - mean[column]) / deviation[column]
+            x = clip if x > clip else x
+            normalized[row, column] = -clip if x < -clip else x
+
+
 def is_compiled() -> bool:
     """Say whether machine code of :func:`update` lies on the disk, or is in this process already."""
     folder = update.stats.cache_path  # type: ignore[attr-defined]  # Numba's

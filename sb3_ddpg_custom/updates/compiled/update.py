@@ -13,6 +13,7 @@ from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
+from sb3_ddpg_custom.observation_normalizer import RunningNormalizer
 from sb3_ddpg_custom.updates.by_hand.mlp import layers_of
 from sb3_ddpg_custom.updates.flat import FlatAdam
 from sb3_ddpg_custom.updates.flat_policy import FlatPolicy
@@ -100,7 +101,8 @@ class CompiledUpdate(FlatUpdate):
         if memory is None or memory.batch_size != batch_size:
             adams = self.flat.actor_adam, self.flat.critic_adam
             memory = self._memory = _Memory(self.policy, adams, self.flat.targets.flat, batch_size)
-        memory.load(batch, self._features(batch.observations), self._features(batch.next_observations), gamma)
+        features = self._raw_features(batch.observations), self._raw_features(batch.next_observations)
+        memory.load(batch, *features, gamma, self.normalizer)
         memory.update(self.max_grad_norm, self.tau, guards=self.guards, penalty=self.pre_tanh_penalty or 0.0)
         self.flat.end_update()
         return memory.result()
@@ -171,6 +173,7 @@ class _Memory:
         self._values = *(network.values for network in self._networks), *self._next_values
         self._batch: Batch | None = None
         self._shapes = (batch_size, features), (batch_size, actions), (batch_size, 1)
+        self._normalized = np.empty((2, batch_size, features), np.float32)
         self._numbers = np.ones((5, batch_size), numbers.dtype)
         self._ones = np.ones((batch_size, 1), numbers.dtype)
         self._gammas, self._gamma = self._ones.copy(), 1.0
@@ -179,13 +182,21 @@ class _Memory:
         self._is_shared = largest >= WAKES_THREADS
         self._constants: list[Any] = []
 
-    def load(self, batch: Batch, observations: th.Tensor, next_observations: th.Tensor, gamma: float) -> None:
+    def load(
+        self,
+        batch: Batch,
+        observations: th.Tensor,
+        next_observations: th.Tensor,
+        gamma: float,
+        normalizer: RunningNormalizer | None,
+    ) -> None:
         """Take a batch over; numbers of any type are cast.
 
         :param batch: see :meth:`sb3_ddpg_custom.updates.Update.__call__`
         :param observations: (batch, features)
         :param next_observations: (batch, features)
         :param gamma: discount factor where the batch has none
+        :param normalizer: of observations, None where they are taken as they are
         :raises ValueError: if a part of the batch has another shape
         """
         if gamma != self._gamma:
@@ -210,7 +221,13 @@ class _Memory:
             _check_shape("actions", arrays[1], per_action)
             _check_shape("next_observations", arrays[2], per_state)
             self._batch, self._columns, self._arrays = batch, columns, arrays
-        _kernels().load(*map(_readable, self._arrays), self._columns, self._values, self._numbers)
+        own = [_readable(array) for array in self._arrays]
+        if normalizer is not None:
+            constants = *normalizer.constants(), float(normalizer.clip)
+            for place, normalized in zip((0, 2), self._normalized, strict=True):
+                _kernels().normalize(own[place], *constants, normalized)
+                own[place] = normalized
+        _kernels().load(*own, self._columns, self._values, self._numbers)
 
     def update(self, max_grad_norm: float | None, tau: float, *, guards: bool, penalty: float = 0.0) -> None:
         """Change both networks and their targets once.
