@@ -30,7 +30,7 @@ def same(one: DDPG, other: DDPG) -> bool:
 
 def test_a_layout_by_hand() -> None:
     # Three inputs, two hidden units, one output, four rows: W is 2 x 3 and 1 x 2; x takes 12 numbers, y 8 and 4.
-    assert kernels.layout([3, 2, 1], 4).tolist() == [[3, 2, 0, 6, 0, 12], [2, 1, 8, 10, 12, 20]]
+    assert kernels.layout([3, 2, 1], 4).tolist() == [[3, 2, 0, 6, 0, 12, -1], [2, 1, 8, 10, 12, 20, -1]]
 
 
 def test_there_and_back_by_hand() -> None:
