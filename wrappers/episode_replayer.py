@@ -119,12 +119,9 @@ class EpisodeReplayer(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
             records=dict(_records(self.env)),
         )
 
-    def is_built_like(self, episode: Episode) -> bool:
-        """Say whether this env is in the same wrappers as the one that an episode is of.
-
-        :param episode: which :meth:`episode_so_far` gave
-        """
-        return [_name(layer) for layer in _layers(self.env)] == [layer["kind"] for layer in episode["layers"]]
+    def built_of(self) -> list[str]:
+        """Name the wrappers that this env is in, and the env itself, from the outermost inwards."""
+        return [_name(layer) for layer in _layers(self.env)]
 
     def replay_episode(self, episode: Episode) -> bool:
         """Bring this environment to where another one was.

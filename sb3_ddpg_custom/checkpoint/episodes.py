@@ -45,8 +45,12 @@ def play_again(model: Any, episodes: list[Any] | None) -> str | None:
     else:
         base = env.unwrapped
         for index, episode in enumerate(episodes):
-            if not base.env_method("is_built_like", episode, indices=[index])[0]:
-                why_not = f"env {index} is in other wrappers than it was; all episodes begin anew"
+            (here,), there = (
+                base.env_method("built_of", indices=[index]),
+                [layer["kind"] for layer in episode["layers"]],
+            )
+            if here != there:
+                why_not = f"env {index} is in other wrappers than it was, {_difference(there, here)}"
                 break
             if not base.env_method("replay_episode", episode, indices=[index])[0]:
                 why_not = (
@@ -60,6 +64,12 @@ def play_again(model: Any, episodes: list[Any] | None) -> str | None:
         if model._vec_normalize_env is not None:
             model._last_original_obs = model._vec_normalize_env.get_original_obs()
     return why_not
+
+
+def _difference(there: list[str], here: list[str]) -> str:
+    lacking, more = [name for name in there if name not in here], [name for name in here if name not in there]
+    told = [f"{word} {', '.join(names)}" for word, names in (("without", lacking), ("with", more)) if names]
+    return f"{' and '.join(told) or 'in another order'}; all episodes begin anew"
 
 
 def left_out(episodes: Any) -> list[str]:
