@@ -40,12 +40,12 @@ class ContractGuard(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
         """
         outside = None
         inner = env
-        while type(inner) in _OF_MAKE:
-            outside, inner = inner, inner.env  # type: ignore[attr-defined]
+        while isinstance(inner, _OF_MAKE):  # rl_zoo3 derives a time limit of its own
+            outside, inner = inner, inner.env
         guard: gym.Env[Any, Any] = cls(inner)
         if outside is None:
             return guard
-        outside.env = guard  # type: ignore[attr-defined]
+        outside.env = guard
         return env
 
     def reset(

@@ -26,6 +26,8 @@ _NOT_OF_THE_STATE = (
 )
 _BIT_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 _BLOCK_STEPS = 1024
+# rl_zoo3 puts its own in the place of Gymnasium's, in every process that imports it; what it keeps is the same.
+_SAME = {"PatchedTimeLimit": "TimeLimit"}
 
 
 class Episode(TypedDict):
@@ -162,7 +164,8 @@ def _records(env: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _name(layer: Any) -> str:
-    return type(layer).__name__
+    name = type(layer).__name__
+    return _SAME.get(name, name)
 
 
 def _state_of(layer: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import stable_baselines3
@@ -23,8 +24,8 @@ TOGETHER: dict[str, Any] = {
 }
 
 
-def trained(update: UpdateName) -> Any:
-    return DDPG("MlpPolicy", "Pendulum-v1", update=update, **TOGETHER).learn(120)
+def trained(update: UpdateName, **others: Any) -> Any:
+    return DDPG("MlpPolicy", "Pendulum-v1", update=update, **{**TOGETHER, **others}).learn(120)
 
 
 @pytest.mark.parametrize("update", ["analytic", "compiled"])
@@ -39,9 +40,9 @@ def test_the_fast_ways_do_what_autograd_does(update: UpdateName) -> None:
 
 
 def test_a_zip_goes_on_here_and_is_refused_by_sb3(tmp_path: Path) -> None:
-    model = trained("auto")
+    model = trained("auto", n_steps=1)  # of which SB3 warns by itself
     model.save(tmp_path / "model.zip")
-    loaded = DDPG.load(tmp_path / "model.zip", env="Pendulum-v1")
+    loaded = DDPG.load(tmp_path / "model.zip", env=gym.make("Pendulum-v1"))
     observation = np.array([0.1, 0.2, 3.0], np.float32)
     np.testing.assert_array_equal(model.predict(observation)[0], loaded.predict(observation)[0])
     loaded.learn(40)
