@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from sb3_ddpg_custom.cli.experiments.conduct import Conducted, Outcome
     from sb3_ddpg_custom.cli.experiments.plan import Job
 
+# That a command to paste names one by one.
+_MOST_FOLDERS = 6
+
 
 def make_and_tell(jobs: "Sequence[Job]", pool: PoolRequest, *, again: str, threads: int | None, quiet: bool) -> None:
     """Make runs, and say how they ended.
@@ -91,10 +94,12 @@ def _report(made: "Conducted", again: str) -> None:
             console.print(f"failed: {run['env']} {run['setting']} seed {run['seed']}: {run['reason']}", soft_wrap=True)
             console.out(f"  {run['folder']}/log.txt")
     if any(run["state"] in ("done", "made before") for run in runs):
-        folder = shown(made.outcomes[0].job.folder.parents[2])
+        folders = list(dict.fromkeys(outcome.job.folder.parent for outcome in made.outcomes))
+        if len(folders) > _MOST_FOLDERS:
+            folders = [folders[0].parents[1]]
         console.print("next:")
         for word in ("compare", "plot"):
-            console.out(f"  {shlex.join(['ddpg', word, str(folder)])}")
+            console.out(f"  {shlex.join(['ddpg', word, *(str(shown(folder)) for folder in folders)])}")
     if any(run["state"] not in ("done", "made before") for run in runs):
         console.print("to go on where this stopped:")
         console.out(f"  {again}")

@@ -23,7 +23,7 @@ from sb3_ddpg_custom.cli.training.run_files import owned
 # An earlier process of the same run may be saving what it has; it gets so long.
 _PATIENCE_SECONDS = 60.0
 _ASK_SECONDS = 0.2
-_LOOK_SECONDS = 1.0
+_LOOK_SECONDS = 0.2
 
 
 def work(folder: Path, wait_for_end: Callable[[], object]) -> int:
@@ -56,6 +56,8 @@ def _make(folder: Path, wait_for_end: Callable[[], object]) -> list[int]:
     threading.Thread(target=_watch, args=(has_ended, folder), daemon=True).start()
     job = read_job(folder)
     os.chdir(job.start_folder)
+    if is_asked_to_stop(folder):  # while it waited for its turn
+        return [128 + signal.SIGTERM]
     _wait_until_free(folder)
     write_status(folder, Status(state="starting", total_steps=job.total_steps))
     result = make_run(job, screen(stderr=True))

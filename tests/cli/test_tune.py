@@ -156,10 +156,11 @@ def test_a_trial_below_the_median_is_stopped(
     monkeypatch.setattr("optuna.pruners.MedianPruner.prune", lambda self, study, trial: trial.number == 1)
     options = [word for word in QUICK if word != "--no-prune"]
     command = ("tune", "pendulum", "--trials", 2, "--space", space, *options, "--steps", 3000, "--confirm-seeds", 0)
-    printed = ddpg(*command, "--out", tmp_path)
+    # One run at a time: when the first seed's evaluation is seen, the second one waits.
+    printed = ddpg(*command, "--out", tmp_path, "--jobs", 1)
     assert "trial 1: stopped, below the median" in printed.stderr
     assert "trials: 1 complete, 1 pruned; best: 0" in printed.stdout
-    assert not (tmp_path / "tune" / "Pendulum-v1" / "trial-1" / "seed-0" / "final.zip").exists()
+    assert not (tmp_path / "tune" / "Pendulum-v1" / "trial-1" / "seed-1" / "final.zip").exists()
 
 
 def test_a_trial_that_fails_is_told_and_not_the_best(ddpg: Ddpg, tmp_path: Path) -> None:
