@@ -114,7 +114,7 @@ def outcome_of(end: Ended, attempts: int, *, was_stopped: bool) -> Outcome:
     if end.code == 0 and is_done(end.job.folder, end.job.total_steps):
         return Outcome(job=end.job, state="done", attempts=attempts)
     status = read_status(end.job.folder)
-    if was_stopped and end.code in (STOPPED, -15):
+    if was_stopped and (end.code in (STOPPED, -15) or (status is not None and status.state == "stopped")):
         return Outcome(job=end.job, state="not begun" if status is None else "stopped", attempts=attempts)
     told = end.reason or (status.reason if status is not None and status.state in ("failed", "stopped") else None)
     return Outcome(job=end.job, state="failed", reason=told or _how_killed(end.code), attempts=attempts)

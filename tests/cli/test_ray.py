@@ -4,21 +4,20 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import SMALL
+from helpers.studies import SETTING, steps_of, wait_until
 from helpers.zips import assert_same_run
 
-from sb3_ddpg_custom.cli.experiments.plan import name_of_setting
 from sb3_ddpg_custom.cli.status import read_status
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc, and kills")
-RUNS = Path("Pendulum-v1", name_of_setting(None, [word.removeprefix("--set=") for word in SMALL]))
+RUNS = Path("Pendulum-v1", SETTING)
 COMMAND = [
     *(sys.executable, "-W", "ignore", "-m", "sb3_ddpg_custom.cli", "train", "pendulum", "--seeds", "0-2"),
     *("--steps", "4000", "--eval-episodes", "2", "--checkpoint-every", "200", *SMALL, "--out"),
@@ -48,9 +47,7 @@ def test_a_node_that_dies_costs_nothing(cluster: Any, tmp_path: Path) -> None:
         text=True,
     )
     runs = [tmp_path / "ray" / RUNS / f"seed-{seed}" for seed in range(3)]
-    until = time.monotonic() + 120
-    while time.monotonic() < until and sum(_steps(run) > 500 for run in runs) < 2 and process.poll() is None:
-        time.sleep(0.02)
+    wait_until(lambda: sum(steps_of(run) > 500 for run in runs) == 2 or process.poll() is not None)
     raylets = {one.process.pid for one in node.all_processes["raylet"]}
     pids = [status.pid for run in runs if (status := read_status(run)) is not None and status.state == "training"]
     there = [pid for pid in pids if raylets & set(_ancestors(pid))]
@@ -72,8 +69,3 @@ def _ancestors(pid: int) -> Iterator[int]:
     while pid > 1:
         pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
         yield pid
-
-
-def _steps(run: Path) -> int:
-    status = read_status(run)
-    return 0 if status is None else status.step

@@ -1,53 +1,21 @@
 """Many runs: which there are, that none is made twice, and how one ends is no matter of the others."""
 
 import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from conftest import SMALL
 from helpers import Ddpg
+from helpers.studies import SETTING, SHORT
 from helpers.zips import assert_same_run
 
-from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.experiments.board import Board, duration
-from sb3_ddpg_custom.cli.experiments.options import read_seeds
+from sb3_ddpg_custom.cli.experiments.from_train import jobs_of
+from sb3_ddpg_custom.cli.experiments.options import SeedsRequest, read_seeds
 from sb3_ddpg_custom.cli.experiments.plan import Job, name_of_setting, read_job
-from sb3_ddpg_custom.cli.run_folder import is_done
 from sb3_ddpg_custom.cli.screen import screen
 from sb3_ddpg_custom.cli.status import Status, read_status, write_status
 from sb3_ddpg_custom.cli.training.options import TrainRequest
-
-SHORT = ("--steps", 300, "--eval-episodes", 2, "--eval-every", 150, *SMALL)
-SETTING = name_of_setting(None, [word.removeprefix("--set=") for word in SMALL])
-SCRIPTS = Path(__file__).parents[2] / "benchmarks"
-# Seed 1 fails once it has made 120 steps, until somebody puts a file beside it.
-BREAKS = """
-import gymnasium as gym, pathlib
-from gymnasium.envs.classic_control import PendulumEnv
-
-class Breaks(PendulumEnv):
-    steps = 0
-
-    def reset(self, *, seed=None, options=None):
-        self.bad = seed == 1 or getattr(self, "bad", False)
-        return super().reset(seed=seed, options=options)
-
-    def step(self, action):
-        self.steps += 1
-        if self.bad and self.steps > 120 and not pathlib.Path("mended").exists():
-            raise RuntimeError("a wire came off")
-        return super().step(action)
-
-gym.register("Breaks-v0", Breaks, max_episode_steps=50)
-"""
 
 
 @pytest.mark.parametrize(
@@ -55,24 +23,6 @@ gym.register("Breaks-v0", Breaks, max_episode_steps=50)
 )
 def test_seeds(text: str, seeds: tuple[int, ...]) -> None:
     assert read_seeds(text) == seeds
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("", "is no list of seeds"),
-        ("a", "is no list of seeds"),
-        ("-3", "is no list of seeds"),
-        ("1,,2", "is no list of seeds"),
-        ("3-1", "counts downwards; write 1-3"),
-        ("0-10000", "more than 10,000"),
-        ("0-99999999999", "more than 10,000"),
-        ("1,0-2", "names a seed twice"),
-    ],
-)
-def test_what_are_no_seeds(text: str, why: str) -> None:
-    with pytest.raises(UsageError, match=why):
-        read_seeds(text)
 
 
 def test_names_of_settings() -> None:
@@ -107,6 +57,8 @@ def test_each_run_is_one_of_its_own_and_none_is_made_twice(ddpg: Ddpg, tmp_path:
     assert_same_run(tmp_path / "single" / "Pendulum-v1" / "1", runs[1])
     # Any other command reads it.
     ddpg("evaluate", "--checkpoint", runs[0], "--episodes", 1)
+    assert "300" in ddpg("inspect", runs[0]).stdout
+    assert "has made all of its 300 steps" in ddpg("resume", runs[0], code=2).stderr
 
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     again = json.loads(ddpg(*command, "--json").stdout)["runs"]
@@ -123,97 +75,21 @@ def test_each_run_is_one_of_its_own_and_none_is_made_twice(ddpg: Ddpg, tmp_path:
     assert "seed-0 is a run with --eval-episodes 2, not 3; choose another --name" in changed
 
 
-def test_the_command_that_is_stopped_goes_on(tmp_path: Path) -> None:
-    command = [
-        *(sys.executable, "-m", "sb3_ddpg_custom.cli", "train", "pendulum", "--seeds", "0-2", "--jobs", "2"),
-        *("--steps", "6000", "--eval-episodes", "2", "--checkpoint-every", "50", "--out", str(tmp_path), *SMALL),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    folder = tmp_path / "Pendulum-v1" / SETTING
-    until = time.monotonic() + 60
-    while time.monotonic() < until and not all(_steps(folder / f"seed-{seed}") > 100 for seed in (0, 1)):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert "saving 2 runs" in err
-    assert "to go on where this stopped:" in out
-    assert "ddpg train pendulum --steps 6000" in out
-    for seed in (0, 1):
-        status = read_status(folder / f"seed-{seed}")
-        assert status is not None
-        assert status.state == "stopped"
-        assert list((folder / f"seed-{seed}" / "state").glob("step-*.json"))
-    assert not (folder / "seed-2" / "config.yml").exists()
-    ended = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
-    assert [run["state"] for run in json.loads(ended.stdout)["runs"]] == ["done"] * 3
-    assert "from step" in (folder / "seed-0" / "log.txt").read_text()
-
-
-def _steps(run: Path) -> int:
-    status = read_status(run)
-    return 0 if status is None else status.step
-
-
-def test_a_run_that_fails_stops_no_other(ddpg: Ddpg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_environments_and_configurations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("breaks.py").write_text(BREAKS)
-    command = ("train", "Breaks-v0", "--import", "breaks", "--seeds", "0-2", *SHORT, "--checkpoint-every", 30)
-    printed = ddpg(*command, code=1)
-    why = "training stopped at step 120: a wire came off (RuntimeError in breaks.py, line 15)"
-    assert f"Breaks-v0 {SETTING} seed 1 failed: {why}" in printed.stderr
-    assert f"failed: Breaks-v0 {SETTING} seed 1: {why}" in printed.stdout
-    runs = [Path("runs/Breaks-v0", SETTING) / f"seed-{seed}" for seed in range(3)]
-    assert [is_done(run, 300) for run in runs] == [True, False, True]
-    assert why in (runs[1] / "log.txt").read_text()
-
-    tried = json.loads(ddpg(*command, "--retry", 1, "--json", code=1).stdout)["runs"]
-    assert [(run["state"], run["attempts"]) for run in tried] == [("made before", 0), ("failed", 2), ("made before", 0)]
-    Path("mended").touch()
-    ddpg(*command)
-    ddpg("train", "Breaks-v0", "--import", "breaks", "--seed", 1, *SHORT, "--video", "none", "--threads", 1)
-    assert_same_run(Path("runs/Breaks-v0/1"), runs[1])
-
-
-def test_a_request_that_cannot_be_met_is_not_tried_again(
-    ddpg: Ddpg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    command = ("train", "CartPole-v1", "--seeds", "0", "--retry", 3, "--json")
-    (run,) = json.loads(ddpg(*command, code=1).stdout)["runs"]
-    assert run["attempts"] == 1
-    assert "CartPole-v1" in run["reason"]
-
-
-def test_a_killed_process_is_said_and_gone_on_with(tmp_path: Path) -> None:
-    command = [
-        *(sys.executable, "-m", "sb3_ddpg_custom.cli", "train", "pendulum", "--seeds", "0", "--steps", "6000"),
-        *("--eval-episodes", "2", "--out", str(tmp_path), "--retry", "1", "--json", *SMALL),
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yml").write_text("n_timesteps: 5")
+    # ddpg train pendulum hopper --compare a.yml b.yml n_steps=3: what comes behind an option's one value is positional.
+    many = SeedsRequest(more=("hopper", "b.yml", "n_steps=3"), seeds="0,2", compare=("a.yml",))
+    jobs = jobs_of(TrainRequest(env="pendulum"), many)
+    assert [(job.env_id, job.setting, job.seed) for job in jobs] == [
+        (env, setting, seed)
+        for env in ("Pendulum-v1", "Hopper-v5")
+        for setting in ("a", "b", "n_steps=3")
+        for seed in (0, 2)
     ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    run = tmp_path / "Pendulum-v1" / SETTING / "seed-0"
-    until = time.monotonic() + 60
-    while time.monotonic() < until and _steps(run) < 100:
-        time.sleep(0.05)
-    status = read_status(run)
-    assert status is not None
-    os.kill(status.pid, signal.SIGKILL)
-    out, err = process.communicate(timeout=100)
-    assert process.returncode == 0, err
-    assert "its process was killed by SIGKILL; was the memory full?" in err
-    assert json.loads(out)["runs"][0]["attempts"] == 2
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="SIGKILL to a process group")
-@pytest.mark.timeout(240)
-def test_a_study_that_is_killed_ends_as_if_nobody_had() -> None:
-    script = str(SCRIPTS / "study_kills.py")
-    command = [sys.executable, script, "--kills", "3", "--runs", "3", "--steps", "1000"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    counts = json.loads(ended.stdout)
-    assert counts["faults"] == []
-    assert counts["kills"] == 3
+    assert [job.total_steps for job in jobs[:6]] == [5, 5, 5, 5, 5000, 5000]
+    assert jobs[-1].folder == tmp_path / "runs" / "Hopper-v5" / "n_steps=3" / "seed-2"
 
 
 STUDY = """
@@ -240,62 +116,6 @@ def test_a_study_from_a_file(ddpg: Ddpg, tmp_path: Path) -> None:
     assert yaml.safe_load((folder / "other" / "seed-4" / "config.yml").read_text())["Pendulum-v1"]["tau"] == 0.5
     job = read_job(folder / "plain" / "seed-4")
     assert (job.env_id, job.setting, job.seed, job.total_steps) == ("Pendulum-v1", "plain", 4, 200)
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"env": ["pendulum"]}, "`mine.yml`: unknown key 'env'; did you mean 'envs'?"),
-        ({"envs": "pendulum"}, "`mine.yml`: envs is 'pendulum'; write a list such as [hopper, walker2d]"),
-        ({"envs": ["pendulun"]}, "unknown environment 'pendulun'; did you mean 'pendulum'?"),
-        ({"envs": ["pendulum", "Pendulum-v1"]}, "Pendulum-v1 with the setting default is there twice; name each once"),
-        ({"seeds": "x"}, "`mine.yml`: seeds x is no list of seeds; write such as 0-9 or 0,3,5-7"),
-        ({"seeds": None}, "`mine.yml`: seeds is missing; write such as 0-9 or 0,3,5-7"),
-        ({"settings": {"a/b": {}}}, "setting 'a/b' is no name for a folder; leave out slashes"),
-        ({"settings": {"a": 3}}, "`mine.yml`: settings.a is 3; write hyper-parameters, or a configuration's path"),
-        ({"settings": {"a": {"tao": 3}}}, "`mine.yml`: tao: unknown key 'tao'; did you mean 'tau'?"),
-        ({"settings": {"a": {"tau": 3}}}, "`mine.yml`: tau is 3; expected a number above 0 and at most 1"),
-        ({"settings": {"a": "no.yml"}}, "no.yml"),
-        ({"train": {"steps": -3}}, "`mine.yml`: train.steps is -3; expected a whole number of at least 1"),
-        ({"train": {"step": 3}}, "`mine.yml`: unknown key train.step; did you mean 'steps'?"),
-        ({"train": {"eval_episodes": 0}}, "`mine.yml`: train.eval_episodes is 0; it should be at least 1"),
-        ({"train": {"video": "all"}}, "`mine.yml`: train.video is 'all'; --video all is neither none, cubic nor"),
-        ({"train": {"seed": 3}}, "`mine.yml`: unknown key train.seed"),
-        ({"name": "../x"}, "`mine.yml`: name '../x' is no name for a folder"),
-        (None, "`mine.yml` holds None; a study has the keys name, envs, seeds, settings, train"),
-    ],
-)
-def test_what_is_wrong_in_a_study_is_a_sentence(
-    refused: Any, tmp_path: Path, change: dict[str, Any] | None, sentence: str
-) -> None:
-    document = None if change is None else {"envs": ["pendulum"], "seeds": "0-1", **change}
-    path = tmp_path / "here" / ".." / "mine.yml"
-    path.write_text(yaml.safe_dump(document))
-    assert sentence in refused("study", path).replace("../mine.yml", "mine.yml")
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (("hopper",), "hopper is a second environment, and several need --seeds"),
-        (("--jobs", "2"), "--jobs is for many runs; add --seeds, such as --seeds 0-4"),
-        (("--compare", "a.yml"), "--compare is for many runs; add --seeds"),
-        (("--seeds", "0", "--seed", "1"), "--seed 1 and --seeds 0 are both there; leave one of them out"),
-        (("--seeds", "0", "--render"), "--render shows one run in a window"),
-        (("--seeds", "0", "--jobs", "0"), "--jobs 0 is neither auto nor a whole number of at least 1"),
-        (("--seeds", "0", "--on", "rey"), "--on rey is no place to compute; did you mean 'ray'?"),
-        (("--seeds", "0", "--slurm", "partition=x"), "--slurm is for --on slurm; add that, or leave it out"),
-        (("--seeds", "0", "--on", "slurm:local", "--slurm", "x"), "--slurm x is not such as partition=gpu"),
-        (("--seeds", "4294967296"), "--seed 4294967296 is out of range"),
-        (("--seeds", "0", "--compare", "x"), "--compare x is neither a .yml file, KEY=VALUE nor default"),
-        (("--seeds", "0", "--compare", "a=1"), "--set a: unknown key 'a'"),
-        (("--seeds", "0", "--compare", "x.yml", "--config", "y.yml"), "are both files; leave out --config"),
-        (("--seeds", "0", "--name", "a/b"), "--name 'a/b' is no name for a folder"),
-        (("--seeds", "0", "--set", "gamma=2"), "--set gamma is 2; expected a number from 0 to 1"),
-    ],
-)
-def test_what_cannot_be_asked_for_is_a_sentence(refused: Any, options: tuple[str, ...], sentence: str) -> None:
-    assert sentence in refused("train", "pendulum", *options)
 
 
 def test_a_folder_of_something_else_is_left_alone(ddpg: Ddpg, tmp_path: Path) -> None:
@@ -362,15 +182,3 @@ def test_the_board_fits_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_damaged_status_is_none(tmp_path: Path, content: str) -> None:
     (tmp_path / "status.json").write_text(content)
     assert read_status(tmp_path) is None
-
-
-def test_slurm_by_way_of_processes_here(ddpg: Ddpg, tmp_path: Path) -> None:
-    pytest.importorskip("submitit")
-    command = ("train", "pendulum", "--seeds", "0-1", *SHORT, "--json")
-    ended = json.loads(ddpg(*command, "--on", "slurm:local", "--out", tmp_path / "slurm").stdout)["runs"]
-    assert [run["state"] for run in ended] == ["done", "done"]
-    ddpg(*command, "--out", tmp_path / "here")
-    for seed in (0, 1):
-        run = Path("Pendulum-v1", SETTING, f"seed-{seed}")
-        assert_same_run(tmp_path / "here" / run, tmp_path / "slurm" / run)
-    shutil.rmtree(tmp_path / "slurm")

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 import yaml
 from conftest import SMALL
 from helpers import Ddpg
+from helpers.studies import steps_of, wait_until
 
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.search.space import Choice, Range, default_space_text, read_space
@@ -129,9 +129,7 @@ def test_two_processes_share_a_search_and_one_is_killed(tmp_path: Path, space: P
         )
 
     first, second = start(), start()
-    until = time.monotonic() + 100
-    while time.monotonic() < until and len(list(folder.glob("Pendulum-v1/*/seed-0/state/step-*.json"))) < 3:
-        time.sleep(0.05)
+    wait_until(lambda: len(list(folder.glob("Pendulum-v1/*/seed-0/state/step-*.json"))) >= 3)
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
     out, err = second.communicate(timeout=150)
@@ -148,6 +146,28 @@ def test_two_processes_share_a_search_and_one_is_killed(tmp_path: Path, space: P
         runs = [folder / "Pendulum-v1" / f"trial-{trial.number}" / f"seed-{seed}" for seed in (0, 1)]
         assert trial.value == pytest.approx(np.mean([evaluations(run)[-3:].mean() for run in runs]))
     assert not list(folder.glob(".*.lock"))
+
+
+def test_a_search_that_is_stopped_goes_on(tmp_path: Path, space: Path) -> None:
+    command = [
+        *(sys.executable, "-m", "sb3_ddpg_custom.cli", "tune", "pendulum", "--trials", "3", "--space", str(space)),
+        *("--jobs", "2", *QUICK, "--steps", "6000", "--confirm-seeds", "0", "--out", str(tmp_path)),
+    ]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    run = tmp_path / "tune" / "Pendulum-v1" / "trial-0" / "seed-0"
+    wait_until(lambda: steps_of(run) > 100)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "stopped early; the search is saved. To go on with it:" in out
+    assert "ddpg tune pendulum --trials 3" in out
+    assert not list((tmp_path / "tune").glob(".*.lock"))
+    ended = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(ended.stdout)["trials"] == {"COMPLETE": 3}
+    # Gone on with, from its last checkpoint where it had come to one.
+    assert (run / "log.txt").read_text().count("seed 0, in") == 2
 
 
 def test_a_trial_below_the_median_is_stopped(

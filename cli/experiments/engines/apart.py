@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 from sb3_ddpg_custom.cli.child_processes import thread_variables
 
 _SAVING_SECONDS = 120.0
+_LOOK_SECONDS = 0.1
 
 
 class RunApart:
@@ -25,11 +28,19 @@ class RunApart:
             stderr=subprocess.DEVNULL,
             env={**os.environ, **thread_variables(threads)},
         )
+        self._code: int | None = None
+        threading.Thread(target=self._note_end, daemon=True).start()
+
+    def _note_end(self) -> None:
+        self._code = self._process.wait()
 
     def wait(self) -> int:
         """Wait for its end; give its exit code."""
         try:
-            return self._process.wait()
+            # Without a lock: a signal's handler may stop the run from inside of this very wait.
+            while self._code is None:
+                time.sleep(_LOOK_SECONDS)
+            return self._code
         except BaseException:  # whatever ends the task
             self.stop()
             raise
@@ -38,8 +49,8 @@ class RunApart:
         """Have it save what it has, and wait for that."""
         if self._process.stdin is not None:
             self._process.stdin.close()
-        try:
-            self._process.wait(_SAVING_SECONDS)
-        except subprocess.TimeoutExpired:
+        until = time.monotonic() + _SAVING_SECONDS
+        while self._code is None and time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)
+        if self._code is None:
             self._process.kill()
-            self._process.wait()

@@ -1,8 +1,11 @@
 """Slurm, by way of submitit: each run a job, put back into the queue where its time is up or it is preempted."""
 
 import re
+import signal
+import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ from sb3_ddpg_custom.cli.experiments.plan import Job
 from sb3_ddpg_custom.cli.status import ask_to_stop, read_status
 
 _DEFAULT_MINUTES = 24 * 60
+# submitit gives up a job whose time is up for the fourth time, however far its run has come.
+_MOST_TIMEOUTS = 1_000
 # submitit's own names; all others are Slurm's, and get its prefix.
 _OF_SUBMITIT = ("timeout_min", "mem_gb", "gpus_per_node", "cpus_per_task", "name")
 
@@ -36,7 +41,8 @@ class Slurm:
         self.at_once = at_once
         self._threads = threads
         try:
-            self._executor: Any = submitit.AutoExecutor(folder=logs, cluster="local" if local else "slurm")
+            cluster = "local" if local else "slurm"
+            self._executor: Any = submitit.AutoExecutor(logs, cluster=cluster, slurm_max_num_timeout=_MOST_TIMEOUTS)
             parameters = {"name": "ddpg", "timeout_min": _DEFAULT_MINUTES, "cpus_per_task": threads}
             self._executor.update_parameters(**{**parameters, **read_wishes(wishes)})
         except (RuntimeError, NameError, ValueError, TypeError, AssertionError) as error:
@@ -82,14 +88,31 @@ class Slurm:
 
     def close(self) -> None:
         """Take back what still runs."""
-        for handle, _ in self._pending:
+        for handle, job in self._pending:
+            ask_to_stop(job.folder)
             handle.cancel(check=False)
         self._pending = []
 
     def _fill(self) -> None:
         while self._queue and (self.at_once is None or len(self._pending) < self.at_once):
             job = self._queue.popleft()
-            self._pending.append((self._executor.submit(_SlurmRun(job.folder, self._threads)), job))
+            with _without_ctrl_c():
+                self._pending.append((self._executor.submit(_SlurmRun(job.folder, self._threads)), job))
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Have processes that are started in the block, where submitit stands in for Slurm, not hear the terminal's Ctrl-C.
+
+    It is for this process, which asks the runs to save what they have.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if is_main else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
 
 
 class _SlurmRun:
