@@ -53,6 +53,13 @@ def read_path(flag: str, value: str | Path) -> Path:
     return Path(value)
 
 
+# Of several commands that train. They stand behind the function that declares paths.
+Out = Annotated[Path, path_option("--out", help="Folder of all runs.")]
+Device = Annotated[str, typer.Option(help="Torch device: auto, cpu, cuda, cuda:1 …")]
+EvalEpisodes = Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes per evaluation.")]
+ThreadsOfEach = Annotated[int | None, typer.Option(min=1, help="Threads of each run; default: one.")]
+
+
 def refuse_without_display() -> None:
     """Check that ``--render`` can open a window.
 

@@ -14,7 +14,6 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule
-from stable_baselines3.common.utils import FloatSchedule, update_learning_rate
 from stable_baselines3.td3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
 
 from sb3_ddpg_custom.acting.exploring import ExploringAlgorithm
@@ -25,11 +24,12 @@ from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.checkpoint.saving import SavingAlgorithm
 from sb3_ddpg_custom.diagnosis.diagnose import DiagnosingAlgorithm
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
-from sb3_ddpg_custom.layer_norm import NORMALISED, with_layer_norm
+from sb3_ddpg_custom.layer_norm import with_layer_norm
 from sb3_ddpg_custom.normalized_policies import OPTION, policy_with_options
+from sb3_ddpg_custom.optimizing import OptimizingAlgorithm
 from sb3_ddpg_custom.option_values import Precision, UpdateName, check_positive, check_switch
 from sb3_ddpg_custom.overrides import has_own
-from sb3_ddpg_custom.policies import QUICK_OPTIMIZERS, initialise_outputs, set_weight_decay
+from sb3_ddpg_custom.policies import QUICK_OPTIMIZERS, initialise_outputs
 from sb3_ddpg_custom.replay.buffer import ReplayBuffer
 from sb3_ddpg_custom.replay.priorities import PrioritizedSamples
 from sb3_ddpg_custom.temporarily import temporarily
@@ -54,7 +54,7 @@ def _network_of_policy(name: str) -> Any:
     )
 
 
-class DDPG(SavingAlgorithm, ExploringAlgorithm, DiagnosingAlgorithm):
+class DDPG(SavingAlgorithm, ExploringAlgorithm, OptimizingAlgorithm, DiagnosingAlgorithm):
     """Deep deterministic policy gradient (Lillicrap et al. 2016, arXiv 1509.02971).
 
     Takes every argument of SB3's ``DDPG`` under the same name and with the same default; those behind the star are
@@ -272,23 +272,6 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, DiagnosingAlgorithm):
             self._quick_actor = update.flat, actor
         return actor
 
-    def _quick_policy_kwargs(self) -> dict[str, Any]:
-        """Name our Adam where SB3's policies would take torch's; other policies and optimisers are left alone."""
-        quick = QUICK_OPTIMIZERS.get(self.policy_kwargs.get("optimizer_class", th.optim.Adam))
-        if quick is not None and self.policy_class in (*self.policy_aliases.values(), *NORMALISED.values()):
-            return {**self.policy_kwargs, "optimizer_class": quick}
-        return self.policy_kwargs
-
-    @property
-    def critic_lr_schedule(self) -> Schedule:
-        """The critic's step size as a function of the remaining progress (1 to 0)."""
-        separate = self.critic_learning_rate
-        return self.lr_schedule if separate is None else FloatSchedule(separate)
-
-    @critic_lr_schedule.setter
-    def critic_lr_schedule(self, schedule: Schedule) -> None:
-        self.critic_learning_rate = schedule
-
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Update the networks from the replay buffer.
 
@@ -332,27 +315,6 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, DiagnosingAlgorithm):
             if self._updates.by_hand is not None:  # which copies a batch before it takes the next one
                 return buffer.batches(count, batch_size, self._vec_normalize_env)
         return (buffer.sample(batch_size, env=self._vec_normalize_env) for _ in range(count))
-
-    def _set_optimizer_options(self, actor: th.optim.Optimizer, critic: th.optim.Optimizer) -> None:
-        """Bring learning rates and weight decay up to date: SB3 loads old ones with a zip, and knows one rate only."""
-        if self.critic_learning_rate is None:
-            self._update_learning_rate([actor, critic])
-        else:
-            self._update_learning_rate([actor])
-            critic_learning_rate = self.critic_lr_schedule(self._current_progress_remaining)
-            update_learning_rate(critic, critic_learning_rate)
-            self.logger.record("train/critic_learning_rate", critic_learning_rate)
-        if self._sets_weight_decay:
-            self._set_weight_decays(actor, critic)
-
-    @property
-    def _sets_weight_decay(self) -> bool:
-        asked = self.actor_weight_decay, self.critic_weight_decay, self.decoupled_weight_decay
-        return asked != (None, None, None)
-
-    def _set_weight_decays(self, actor: th.optim.Optimizer, critic: th.optim.Optimizer) -> None:
-        set_weight_decay(actor, self.actor_weight_decay, decoupled=self.decoupled_weight_decay)
-        set_weight_decay(critic, self.critic_weight_decay, decoupled=self.decoupled_weight_decay)
 
     def _log_updates(self, statistics: list[th.Tensor]) -> None:
         """Log the updates of one ``train()``.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from sb3_ddpg_custom.cli.experiments.board import Board
-from sb3_ddpg_custom.cli.experiments.engines.interface import STOPPED, Ended, Engine
+from sb3_ddpg_custom.cli.experiments.engines.interface import STOPPED, AnyEngine, Ended
 from sb3_ddpg_custom.cli.experiments.plan import Job, check_is_of, write_job
 from sb3_ddpg_custom.cli.run_folder import is_done
 from sb3_ddpg_custom.cli.signals import Signals
@@ -53,7 +53,7 @@ class Conducted:
         return int(any(outcome.state == "failed" for outcome in self.outcomes))
 
 
-def conduct(jobs: Sequence[Job], engine: Engine, board: Board, *, retry: int) -> Conducted:
+def conduct(jobs: Sequence[Job], engine: AnyEngine, board: Board, *, retry: int) -> Conducted:
     """Make all runs that are not made yet.
 
     :param jobs: the runs
@@ -99,7 +99,7 @@ def conduct(jobs: Sequence[Job], engine: Engine, board: Board, *, retry: int) ->
     return Conducted(outcomes=list(outcomes.values()), signal=None if received is None else int(received))
 
 
-def _submit(engine: Engine, job: Job, attempts: dict[Path, int]) -> None:
+def _submit(engine: AnyEngine, job: Job, attempts: dict[Path, int]) -> None:
     attempts[job.folder] += 1
     engine.submit(job)
 

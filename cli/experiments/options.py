@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from sb3_ddpg_custom.cli.errors import UsageError, did_you_mean
-from sb3_ddpg_custom.cli.shared_options import IMPORT, path_option, read_path
+from sb3_ddpg_custom.cli.shared_options import IMPORT, Device, Out, ThreadsOfEach, read_path
 from sb3_ddpg_custom.cli.training.options import TrainRequest
 
 _MOST_SEEDS = 10_000
@@ -124,9 +124,9 @@ class StudyRequest:
             metavar="FILE", parser=partial(read_path, "FILE"), help="YAML file: environments, settings and seeds."
         ),
     ]
-    out: Annotated[Path, path_option("--out", help="Folder of all runs.")] = Path("runs")
-    device: Annotated[str, typer.Option(help="Torch device: auto, cpu, cuda, cuda:1 …")] = "auto"
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each run; default: one.")] = None
+    out: Out = Path("runs")
+    device: Device = "auto"
+    threads: ThreadsOfEach = None
     imports: Annotated[tuple[str, ...], IMPORT] = ()
 
 

@@ -79,8 +79,11 @@ class Job:
 
     def identity(self) -> dict[str, Any]:
         """Give what makes it this run: two runs that differ in this have different results."""
-        asked = {f"--{one.name.replace('_', '-')}": getattr(self.request, one.name) for one in fields(TrainRequest)}
-        options = {flag: value for flag, value in asked.items() if flag[2:].replace("-", "_") not in _HOW}
+        options = {
+            f"--{one.name.replace('_', '-')}": getattr(self.request, one.name)
+            for one in fields(TrainRequest)
+            if one.name not in _HOW
+        }
         plain: dict[str, Any] = json.loads(json.dumps({**self.entry, **options}, default=str))
         return {"env": self.env_id, "seed": self.seed, **plain}
 

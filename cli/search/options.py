@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sb3_ddpg_custom.cli.shared_options import IMPORT, path_option
+from sb3_ddpg_custom.cli.shared_options import IMPORT, Device, EvalEpisodes, Out, ThreadsOfEach, path_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +47,9 @@ class TuneRequest:
         tuple[str, ...],
         typer.Option("--set", metavar="KEY=VALUE", help="Change one that does not vary; repeatable."),
     ] = ()
-    out: Annotated[Path, path_option("--out", help="Folder of all runs.")] = Path("runs")
+    out: Out = Path("runs")
     name: Annotated[str, typer.Option(help="Of the search, and of its folder in --out.")] = "tune"
-    device: Annotated[str, typer.Option(help="Torch device: auto, cpu, cuda, cuda:1 …")] = "auto"
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each run; default: one.")] = None
-    eval_episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes per evaluation.")] = 10
+    device: Device = "auto"
+    threads: ThreadsOfEach = None
+    eval_episodes: EvalEpisodes = 10
     imports: Annotated[tuple[str, ...], IMPORT] = ()

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from sb3_ddpg_custom.cli.experiments.conduct import outcome_of
-from sb3_ddpg_custom.cli.experiments.engines.interface import Engine
+from sb3_ddpg_custom.cli.experiments.engines.interface import AnyEngine
 from sb3_ddpg_custom.cli.experiments.plan import write_job
 from sb3_ddpg_custom.cli.search.options import TuneRequest
 from sb3_ddpg_custom.cli.search.space import Space
@@ -21,7 +21,8 @@ from sb3_ddpg_custom.cli.status import clear_status
 if TYPE_CHECKING:
     import optuna
 
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS = 0.5
+_REPORT_SECONDS = 1.0  # reads files
 
 
 class Search:
@@ -41,7 +42,7 @@ class Search:
         study: "optuna.Study",
         request: TuneRequest,
         space: Space,
-        engine: Engine,
+        engine: AnyEngine,
         claims: Claims,
         console: Console,
         *,
@@ -56,6 +57,7 @@ class Search:
         self._retry = retry
         self._active: dict[int, TrialRuns] = {}
         self._attempts: dict[Path, int] = {}
+        self._reported_at = 0.0
 
     def run(self, signals: Signals) -> None:
         """Go on until all trials are finished, or a signal came; then all runs are saved.
@@ -111,7 +113,7 @@ class Search:
         for trial in self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
             if trial.number not in self._active and self._claims.claim(_name(trial.number)):
                 # It may have been finished, and given back, since the list was made.
-                if not self._study.trials[trial.number].state.is_finished():
+                if not self._study.get_trials(deepcopy=False)[trial.number].state.is_finished():
                     return optuna.Trial(self._study, trial._trial_id)
                 self._claims.release(_name(trial.number))
         return None
@@ -140,8 +142,11 @@ class Search:
             runs.open.discard(end.job.folder)
             if outcome.state == "failed":
                 runs.failures.append(f"seed {end.job.seed}: {outcome.reason}")
+        reports = time.monotonic() - self._reported_at >= _REPORT_SECONDS
+        self._reported_at = time.monotonic() if reports else self._reported_at
         for number, runs in [*self._active.items()]:
-            runs.report(running)
+            if reports or not runs.open:
+                runs.report(running)
             if not runs.open:
                 self._finish(number, runs)
 

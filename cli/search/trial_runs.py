@@ -34,6 +34,7 @@ class TrialRuns:
     :param open: folders of those that have not ended
     :param failures: why runs failed
     :param is_pruned: its runs were asked to stop
+    :param reported: evaluations that Optuna knows, of whichever process
     """
 
     trial: "Trial"
@@ -41,6 +42,7 @@ class TrialRuns:
     open: set[Path] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
     is_pruned: bool = False
+    reported: int = 0
 
     def report(self, begun: set[Path]) -> None:
         """Tell Optuna of the evaluations that all runs that have begun have made, and prune where it says so.
@@ -50,15 +52,14 @@ class TrialRuns:
         if self.is_pruned or self.failures:
             return
         curves = [evaluations(job.folder) for job in self.jobs if job.folder in begun or job.folder not in self.open]
-        known = self.trial.study.trials[self.trial.number].intermediate_values
-        for place in range(min(map(len, curves), default=0)):
-            if place not in known:
-                self.trial.report(float(iqm([curve[place] for curve in curves])), place)
-                if self.open and self.trial.should_prune():
-                    self.is_pruned = True
-                    for folder in self.open:
-                        ask_to_stop(folder)
-                    return
+        for place in range(self.reported, min(map(len, curves), default=0)):
+            self.trial.report(float(iqm([curve[place] for curve in curves])), place)
+            self.reported = place + 1
+            if self.open and self.trial.should_prune():
+                self.is_pruned = True
+                for folder in self.open:
+                    ask_to_stop(folder)
+                return
 
     def value(self) -> float:
         """Give the interquartile mean over the seeds of what each came to in its last evaluations."""
@@ -76,7 +77,9 @@ def runs_of(trial: "Trial", request: TuneRequest, space: Space) -> TrialRuns:
     suggested = tuple(f"{name}={json.dumps(part.suggest(name, trial))}" for name, part in space.items())
     setting = Setting(name=f"trial-{trial.number}", config=request.config, overrides=(*request.overrides, *suggested))
     jobs = plan_jobs(template_of(request), [request.env], [setting], range(request.seeds_per_trial))
-    return TrialRuns(trial, jobs, {job.folder for job in jobs if not is_done(job.folder, job.total_steps)})
+    missing = {job.folder for job in jobs if not is_done(job.folder, job.total_steps)}
+    known = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+    return TrialRuns(trial, jobs, missing, reported=len(known))
 
 
 def overrides_of(trial: Any, space: Space) -> tuple[str, ...]:

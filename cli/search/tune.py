@@ -72,7 +72,7 @@ def tune(request: TuneRequest, pool: PoolRequest, console: Console) -> TuneResul
     _check_base(request)
     folder = request.out / request.name
     folder.mkdir(parents=True, exist_ok=True)
-    engine = engine_for(pool, 10_000, request.threads, folder)
+    engine = engine_for(pool, None, request.threads, folder)
     if engine.at_once is None:
         raise UsageError(f"ddpg tune --on {pool.on} needs to know how many runs to make at once; add --jobs N")
     study = open_study(request.storage, folder, name=request.name, prune=request.prune)

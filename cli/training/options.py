@@ -9,7 +9,7 @@ import typer
 
 from sb3_ddpg_custom.cli.environments.kinds import VecEnvKind, read_vec_env
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.shared_options import IMPORT, path_option, read_path
+from sb3_ddpg_custom.cli.shared_options import IMPORT, Device, EvalEpisodes, Out, path_option, read_path
 
 FilmedEpisodes = int | Literal["none", "cubic"]
 
@@ -60,9 +60,9 @@ class TrainRequest:
             "--set", metavar="KEY=VALUE", help="Change one hyper-parameter; dotted keys, YAML values; repeatable."
         ),
     ] = ()
-    out: Annotated[Path, path_option("--out", help="Folder of all runs.")] = Path("runs")
+    out: Out = Path("runs")
     name: Annotated[str | None, typer.Option(help="Name of this run's folder; default: the next number.")] = None
-    device: Annotated[str, typer.Option(help="Torch device: auto, cpu, cuda, cuda:1 …")] = "auto"
+    device: Device = "auto"
     threads: Annotated[
         int | None, typer.Option(min=1, help="Torch's threads; default: one for small networks, else torch's choice.")
     ] = None
@@ -84,7 +84,7 @@ class TrainRequest:
             "evaluations together would take over ten times its steps.",
         ),
     ] = None
-    eval_episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes per evaluation.")] = 10
+    eval_episodes: EvalEpisodes = 10
     eval_max_steps: Annotated[
         int | None,
         typer.Option(

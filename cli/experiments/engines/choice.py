@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.experiments.engines.interface import Engine
+from sb3_ddpg_custom.cli.experiments.engines.interface import AnyEngine
 from sb3_ddpg_custom.cli.experiments.options import PoolRequest
 
 
-def engine_for(request: PoolRequest, n_runs: int, threads: int | None, out: Path) -> Engine:
+def engine_for(request: PoolRequest, n_runs: int | None, threads: int | None, out: Path) -> AnyEngine:
     """Make what computes the runs.
 
     :param request: where, and how many at once
-    :param n_runs: there are at most
+    :param n_runs: there are at most; None where that is not known
     :param threads: of each run, as the user asked; None is one, as runs on more fight over cores that others use
     :param out: folder of the runs, for the engine's own logs
     :raises UsageError: if it cannot be had
@@ -30,8 +30,8 @@ def engine_for(request: PoolRequest, n_runs: int, threads: int | None, out: Path
         return Slurm(request.slurm, at_once=_at_once(request), threads=threads or 1, local=local, logs=logs)
     from sb3_ddpg_custom.cli.experiments.engines.local import LocalPool
 
-    at_once = min(_at_once(request) or usable_cores(), max(n_runs, 1))
-    return LocalPool(at_once=at_once, threads=threads or 1)
+    at_once = _at_once(request) or usable_cores()
+    return LocalPool(at_once=at_once if n_runs is None else min(at_once, n_runs), threads=threads or 1)
 
 
 def _at_once(request: PoolRequest) -> int | None:

@@ -3,7 +3,6 @@
 import re
 import signal
 import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 
 from sb3_ddpg_custom.cli.errors import UsageError, one_line
 from sb3_ddpg_custom.cli.experiments.engines.apart import RunApart
-from sb3_ddpg_custom.cli.experiments.engines.interface import STOPPED, Ended
+from sb3_ddpg_custom.cli.experiments.engines.interface import Ended, Engine
 from sb3_ddpg_custom.cli.experiments.plan import Job
-from sb3_ddpg_custom.cli.status import ask_to_stop, read_status
+from sb3_ddpg_custom.cli.status import ask_to_stop
 
 _DEFAULT_MINUTES = 24 * 60
 # submitit gives up a job whose time is up for the fourth time, however far its run has come.
@@ -22,7 +21,7 @@ _MOST_TIMEOUTS = 1_000
 _OF_SUBMITIT = ("timeout_min", "mem_gb", "gpus_per_node", "cpus_per_task", "name")
 
 
-class Slurm:
+class Slurm(Engine[Any]):
     """Computes runs as jobs of Slurm, whose nodes share the folder of the runs.
 
     :param wishes: ``"key=value"`` each, such as ``partition=gpu``; ``time`` is in minutes
@@ -38,7 +37,7 @@ class Slurm:
             import submitit
         except ImportError as error:
             raise UsageError('--on slurm needs submitit; pip install "sb3-ddpg-custom[slurm]"') from error
-        self.at_once = at_once
+        super().__init__(at_once)
         self._threads = threads
         try:
             cluster = "local" if local else "slurm"
@@ -47,44 +46,26 @@ class Slurm:
             self._executor.update_parameters(**{**parameters, **read_wishes(wishes)})
         except (RuntimeError, NameError, ValueError, TypeError, AssertionError) as error:
             raise UsageError(f"--on slurm: {one_line(error)}") from error
-        self._queue: deque[Job] = deque()
-        self._pending: list[tuple[Any, Job]] = []
-        self._never_begun: list[Ended] = []
 
-    def submit(self, job: Job) -> None:
-        """Queue a run with Slurm, or keep it until there is a place."""
-        self._queue.append(job)
-        self._fill()
+    def _begin(self, job: Job) -> Any:
+        with _without_ctrl_c():
+            return self._executor.submit(_SlurmRun(job.folder, self._threads))
 
-    def running(self) -> list[Job]:
-        """List the runs that have left a sign of life."""
-        return [job for _, job in self._pending if read_status(job.folder) is not None]
+    def _end_of(self, handle: Any, job: Job) -> Ended | None:
+        if not handle.done():
+            return None
+        try:
+            return Ended(job=job, code=handle.result())
+        except Exception as error:  # whatever became of the job
+            reason = f"Slurm's job {handle.job_id} ended without a result: {one_line(error)}"
+            return Ended(job=job, code=1, reason=reason)
 
-    def ended(self) -> list[Ended]:
-        """List the runs whose jobs are over."""
-        found, self._never_begun = self._never_begun, []
-        over = [one for one in self._pending if one[0].done()]
-        self._pending = [one for one in self._pending if one not in over]
-        for handle, job in over:
-            try:
-                found.append(Ended(job=job, code=handle.result()))
-            except Exception as error:  # whatever became of the job
-                reason = f"Slurm's job {handle.job_id} ended without a result: {one_line(error)}"
-                found.append(Ended(job=job, code=1, reason=reason))
-        self._fill()
-        return found
-
-    def stop(self) -> None:
-        """Ask those that run to save and end, and take back the others."""
-        self._never_begun += [Ended(job=job, code=STOPPED) for job in self._queue]
-        self._queue.clear()
-        waiting = [one for one in self._pending if read_status(one[1].folder) is None]
-        for _, job in self._pending:
-            ask_to_stop(job.folder)
-        for handle, job in waiting:
+    def _ask_to_stop(self, handle: Any, job: Job) -> bool:
+        has_begun = self._is_running(handle, job)
+        ask_to_stop(job.folder)
+        if not has_begun:
             handle.cancel(check=False)
-            self._never_begun.append(Ended(job=job, code=STOPPED))
-        self._pending = [one for one in self._pending if one not in waiting]
+        return not has_begun
 
     def close(self) -> None:
         """Take back what still runs."""
@@ -92,12 +73,6 @@ class Slurm:
             ask_to_stop(job.folder)
             handle.cancel(check=False)
         self._pending = []
-
-    def _fill(self) -> None:
-        while self._queue and (self.at_once is None or len(self._pending) < self.at_once):
-            job = self._queue.popleft()
-            with _without_ctrl_c():
-                self._pending.append((self._executor.submit(_SlurmRun(job.folder, self._threads)), job))
 
 
 @contextmanager
