@@ -15,6 +15,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
+from stable_baselines3.common import policies
+from stable_baselines3.common.preprocessing import preprocess_obs
 
 from sb3_ddpg_custom.cli.app import main
 from sb3_ddpg_custom.wrappers import episode_log
@@ -255,3 +257,13 @@ def no_log_stays_open() -> Iterator[None]:
     yield
     gc.collect()  # a test that leaves its monitor to the garbage collector
     assert episode_log._open_logs == []
+
+
+@pytest.fixture
+def float64_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SB3 casts observations to float32, which networks in float64 do not take."""
+
+    def preprocess(*args: Any, **kwargs: Any) -> Any:
+        return preprocess_obs(*args, **kwargs).double()  # type: ignore[union-attr]
+
+    monkeypatch.setattr(policies, "preprocess_obs", preprocess)

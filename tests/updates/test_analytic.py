@@ -2,13 +2,13 @@
 
 import copy
 import pickle
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import pytest
 import torch as th
 from helpers import make_batch, make_model, make_policy
+from helpers.ways_to_update import BY_HAND, needs_numba
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common import policies
@@ -32,9 +32,6 @@ from sb3_ddpg_custom.updates import (
     why_not_compiled,
 )
 from sb3_ddpg_custom.updates.layers import find_activation
-
-needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="Numba is not installed")
-
 
 ACTIVATIONS = [nn.ReLU, nn.Tanh, nn.ELU, nn.SiLU, nn.GELU, nn.LeakyReLU]
 
@@ -176,9 +173,6 @@ def test_slopes_are_derivatives(module: nn.Module) -> None:
         activation.backward(slope, z.detach() if activation.needs_z else x)
     away_from_zero = z.detach().abs() > 1e-9  # where ReLU has no derivative, any of its slopes will do
     th.testing.assert_close(slope[away_from_zero], expected[away_from_zero])
-
-
-BY_HAND = pytest.mark.parametrize("update", ["analytic", pytest.param("compiled", marks=needs_numba)])
 
 
 def test_auto_takes_it_for_plain_policies_and_autograd_for_others() -> None:

@@ -10,9 +10,7 @@ import pytest
 import torch as th
 from gymnasium import spaces
 from helpers import make_batch, make_model
-from stable_baselines3.common import policies
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.utils import ConstantSchedule
 
@@ -25,16 +23,6 @@ from sb3_ddpg_custom.updates import AnalyticUpdate, AutogradUpdate, CompiledUpda
 BY_HAND = [AnalyticUpdate] + ([CompiledUpdate] if find_spec("numba") else [])
 WAYS = ["analytic"] + (["compiled"] if find_spec("numba") else [])
 ON = {"normalize_observations": True}
-
-
-@pytest.fixture
-def float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SB3 casts observations to float32, which networks in float64 do not take."""
-
-    def preprocess(*args: Any, **kwargs: Any) -> Any:
-        return preprocess_obs(*args, **kwargs).double()  # type: ignore[union-attr]
-
-    monkeypatch.setattr(policies, "preprocess_obs", preprocess)
 
 
 def make_policy(dtype: th.dtype = th.float32, shape: tuple[int, ...] = (3,)) -> Any:
@@ -60,7 +48,7 @@ def batch_of(seed: int, dtype: th.dtype, shape: tuple[int, ...]) -> ReplayBuffer
     return batch._replace(observations=raw(batch.observations), next_observations=raw(batch.next_observations))
 
 
-@pytest.mark.usefixtures("float64")
+@pytest.mark.usefixtures("float64_networks")
 @pytest.mark.parametrize("shape", [(3,), (3, 1)])
 @pytest.mark.parametrize("update_class", BY_HAND)
 def test_every_number_is_autograds_while_the_statistics_move(update_class: Any, shape: tuple[int, ...]) -> None:
@@ -152,7 +140,7 @@ CHANGES: list[Callable[[Any], None]] = [
 ]
 
 
-@pytest.mark.usefixtures("float64")
+@pytest.mark.usefixtures("float64_networks")
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("way", WAYS)
 def test_what_a_script_changes_is_obeyed(way: str, change: Callable[[Any], None]) -> None:

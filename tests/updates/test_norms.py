@@ -1,6 +1,5 @@
-"""Layer norms by hand: every number is autograd's, in each update and each way to act, and what changes is noticed."""
+"""Layer norms by hand: every number is autograd's, in each update and each way to act."""
 
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 import torch as th
 from gymnasium import spaces
 from helpers import make_batch, make_model
+from helpers.ways_to_update import BY_HAND, needs_numba
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common import policies
@@ -28,18 +28,7 @@ from sb3_ddpg_custom.updates import (
 from sb3_ddpg_custom.updates.by_hand.mlp import layers_of
 from sb3_ddpg_custom.updates.by_hand.norm import Norm
 
-needs_numba = pytest.mark.skipif(find_spec("numba") is None, reason="Numba is not installed")
-BY_HAND = pytest.mark.parametrize("update", ["analytic", pytest.param("compiled", marks=needs_numba)])
-
-
-@pytest.fixture(autouse=True)
-def float64_observations(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SB3 casts observations to float32, which networks in float64 do not take."""
-
-    def preprocess(*args: Any, **kwargs: Any) -> Any:
-        return preprocess_obs(*args, **kwargs).double()  # type: ignore[union-attr]
-
-    monkeypatch.setattr(policies, "preprocess_obs", preprocess)
+pytestmark = pytest.mark.usefixtures("float64_networks")
 
 
 def make_normed(where: Any = "both", *, action_dim: int = 2, **kwargs: Any) -> TD3Policy:
@@ -251,125 +240,6 @@ def test_what_is_a_layer_and_what_is_none() -> None:
     assert layers_of(nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.LayerNorm(2))) == []
     assert layers_of(nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2), nn.LayerNorm(2))) == []
     assert layers_of(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.ReLU())) == []
-
-
-def norms(m: Any) -> tuple[Any, Any]:
-    return m.actor.mu[1], m.critic.qf0[4]
-
-
-def other_epsilon(m: Any) -> None:
-    for network in (m.policy.critic, m.policy.critic_target):
-        network.qf0[1].eps = 0.3
-
-
-def no_scale(m: Any) -> None:
-    for network in (m.policy.critic, m.policy.critic_target):
-        network.qf0[1] = nn.LayerNorm(8, elementwise_affine=False).double()
-
-
-def no_shift(m: Any) -> None:
-    for network in (m.policy.critic, m.policy.critic_target):
-        network.qf0[1].bias = None
-
-
-def frozen(m: Any) -> None:
-    norms(m)[0].weight.requires_grad_(False)
-
-
-def replaced(m: Any) -> None:
-    m.actor.mu[1] = nn.LayerNorm(8).double()
-
-
-def taken_away(m: Any) -> None:
-    for network in (m.actor, m.actor_target):
-        network.mu[1] = nn.Identity()
-
-
-class Doubled(nn.LayerNorm):
-    def forward(self, x: th.Tensor) -> th.Tensor:
-        return 2 * super().forward(x)
-
-
-def of_another_class(m: Any) -> None:
-    m.critic.qf0[1].__class__ = Doubled
-
-
-def with_a_forward(m: Any) -> None:
-    norm = norms(m)[0]
-    norm.forward = lambda x: 0.5 * x
-
-
-def hooked(m: Any) -> None:
-    norms(m)[1].register_forward_hook(lambda module, x, y: 0.5 * y)
-
-
-def written(m: Any) -> None:
-    with th.no_grad():
-        norms(m)[0].weight.fill_(0.5)
-        norms(m)[1].bias.fill_(0.5)
-
-
-def rebound(m: Any) -> None:
-    for norm in norms(m):
-        norm.bias.data = norm.bias.data + 0.5
-
-
-def epsilon_of_a_target(m: Any) -> None:
-    m.policy.actor_target.mu[1].eps = 0.5
-
-
-def nothing(m: Any) -> None:
-    """Leave it as it is."""
-
-
-CHANGES: dict[str, tuple[Any, tuple[str, ...]]] = {
-    "nothing": (nothing, ("compiled", "analytic")),
-    "another ε": (other_epsilon, ("analytic",)),
-    "another ε of a target": (epsilon_of_a_target, ("analytic",)),
-    "no scale and shift": (no_scale, ("autograd",)),
-    "no shift": (no_shift, ("autograd",)),
-    "frozen": (frozen, ("autograd",)),
-    "replaced": (replaced, ("autograd",)),
-    "taken away": (taken_away, ("autograd",)),
-    "a subclass": (of_another_class, ("autograd",)),
-    "a forward of its own": (with_a_forward, ("autograd",)),
-    "a hook": (hooked, ("autograd",)),
-    "written to": (written, ("compiled", "analytic")),
-    "rebound": (rebound, ("compiled", "analytic")),
-}
-
-
-def changed(update: str, change: Any, *, in_learn: bool) -> Any:
-    m = make_model(
-        update=update,
-        policy_kwargs={"net_arch": [8, 6], "layer_norm": "both"},
-        learning_starts=10,
-        batch_size=8,
-        buffer_size=100,
-    )
-    m.policy.double()
-    m.learn(16)
-    change(m)
-    if in_learn:
-        m.learn(12, reset_num_timesteps=False)
-    else:
-        for _ in range(6):
-            m.train(1, 8)
-    return m
-
-
-@pytest.mark.parametrize("in_learn", [True, False])
-@pytest.mark.parametrize("name", CHANGES)
-@BY_HAND
-def test_what_a_script_changes_is_noticed(update: str, name: str, in_learn: bool) -> None:
-    change, ways = CHANGES[name]
-    ours, reference = (changed(way, change, in_learn=in_learn) for way in (update, "autograd"))
-    expected = update if update in ways else ways[0]
-    assert ours._update.name == expected
-    for a, b in zip(ours.policy.state_dict().values(), reference.policy.state_dict().values(), strict=True):
-        th.testing.assert_close(a, b, rtol=1e-8, atol=1e-8)
-    played, as_autograd = (m.replay_buffer.actions[: m.replay_buffer.pos] for m in (ours, reference))
-    np.testing.assert_allclose(played, as_autograd, rtol=1e-6, atol=1e-6)
 
 
 def test_a_forward_of_torchs_class_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
