@@ -8,6 +8,7 @@ Each kill is a SIGKILL to the whole process group: the command, the process that
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,8 +70,6 @@ def main(
 
 def _forget(study: Path, moments: random.Random) -> None:
     """All is made, and there are kills left: have one run be made anew."""
-    import shutil
-
     shutil.rmtree(moments.choice(sorted(path.parent for path in study.rglob("config.yml"))))
 
 

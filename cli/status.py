@@ -58,6 +58,7 @@ def write_status(folder: Path, status: Status) -> None:
     """
     values = {**asdict(status), "updated": time.time()}
     plain = {name: value if _is_plain(value) else None for name, value in values.items()}
+    # Without the wait for the disk that atomic.replacing takes: once a second, and a power cut may have it.
     partial = folder / f".{STATUS_FILE}.{os.getpid()}.partial"
     with suppress(OSError):
         partial.write_text(json.dumps(plain), "utf-8")
