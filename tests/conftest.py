@@ -4,6 +4,7 @@ import contextlib
 import gc
 import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +21,10 @@ from stable_baselines3.common.preprocessing import preprocess_obs
 
 from sb3_ddpg_custom.cli.app import main
 from sb3_ddpg_custom.wrappers import episode_log
+
+# A shell ignores SIGINT in what it runs in the background, and processes inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Small nets, few steps before the first update, and no frames to draw.
 SMALL = ("--set=policy_kwargs.net_arch=[16,16]", "--set=learning_starts=20", "--set=batch_size=16", "--set=gamma=0.9")

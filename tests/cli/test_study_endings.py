@@ -44,15 +44,15 @@ gym.register("Breaks-v0", Breaks, max_episode_steps=50)
 
 @pytest.mark.parametrize("engine", ["local", "slurm:local", "ray"])
 def test_the_command_that_is_stopped_goes_on(tmp_path: Path, engine: str) -> None:
+    """What was stopped on any engine goes on here."""
     pytest.importorskip({"ray": "ray", "slurm:local": "submitit"}.get(engine, "sys"))
     command = [
         *(sys.executable, "-m", "sb3_ddpg_custom.cli", "train", "pendulum", "--seeds", "0-2", "--jobs", "2"),
-        *("--steps", "6000", "--eval-episodes", "2", "--checkpoint-every", "50", "--out", str(tmp_path), *SMALL),
-        *("--on", engine),
+        *("--steps", "3000", "--eval-episodes", "2", "--checkpoint-every", "50", "--out", str(tmp_path), *SMALL),
     ]
     # Ctrl-C in a terminal reaches every process of the group.
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*command, "--on", engine], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     folder = tmp_path / "Pendulum-v1" / SETTING
     wait_until(lambda: all(steps_of(folder / f"seed-{seed}") > 100 for seed in (0, 1)))
@@ -62,7 +62,7 @@ def test_the_command_that_is_stopped_goes_on(tmp_path: Path, engine: str) -> Non
     assert "saving 2 runs" in err
     assert "failed" not in err + out
     assert "to go on where this stopped:" in out
-    assert "ddpg train pendulum --steps 6000" in out
+    assert "ddpg train pendulum --steps 3000" in out
     for seed in (0, 1):
         status = read_status(folder / f"seed-{seed}")
         assert status is not None
@@ -178,11 +178,11 @@ def test_a_job_that_slurm_preempts_goes_on_from_where_it_was(ddpg: Ddpg, tmp_pat
     assert_same_run(tmp_path / "whole" / "Pendulum-v1" / "1", job.folder)
 
 
-HUGE = """
+IMMENSE = """
 import gymnasium as gym
 from gymnasium.envs.classic_control import PendulumEnv
 
-class Huge(PendulumEnv):
+class Immense(PendulumEnv):
     def reset(self, *, seed=None, options=None):
         self.factor = 1e30 if seed == 1 else getattr(self, "factor", 1.0)
         return super().reset(seed=seed)
@@ -191,7 +191,7 @@ class Huge(PendulumEnv):
         observation, reward, *others = super().step(action)
         return observation, reward * self.factor, *others
 
-gym.register("Huge-v0", Huge, max_episode_steps=50)
+gym.register("Immense-v0", Immense, max_episode_steps=50)
 """
 
 
@@ -199,8 +199,8 @@ def test_updates_that_come_out_as_no_numbers_fail_one_run(
     ddpg: Ddpg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("huge.py").write_text(HUGE)
-    command = ("train", "Huge-v0", "--import", "huge", "--seeds", "0-1", *SHORT, "--json")
+    Path("immense.py").write_text(IMMENSE)
+    command = ("train", "Immense-v0", "--import", "immense", "--seeds", "0-1", *SHORT, "--json")
     runs = json.loads(ddpg(*command, code=1).stdout)["runs"]
     assert [run["state"] for run in runs] == ["done", "failed"]
     assert "training stopped at step" in runs[1]["reason"]

@@ -118,7 +118,7 @@ def test_a_search_from_beginning_to_end(ddpg: Ddpg, tmp_path: Path, space: Path)
 @pytest.mark.timeout(240)
 def test_two_processes_share_a_search_and_one_is_killed(tmp_path: Path, space: Path) -> None:
     command = [
-        *(sys.executable, "-m", "sb3_ddpg_custom.cli", "tune", "pendulum", "--trials", "8", "--space", str(space)),
+        *(sys.executable, "-m", "sb3_ddpg_custom.cli", "tune", "pendulum", "--trials", "6", "--space", str(space)),
         *("--jobs", "1", *QUICK, "--confirm-seeds", "0", "--out", str(tmp_path)),
     ]
     folder = tmp_path / "tune"
@@ -134,13 +134,13 @@ def test_two_processes_share_a_search_and_one_is_killed(tmp_path: Path, space: P
     first.communicate()
     out, err = second.communicate(timeout=150)
     assert second.returncode == 0, err
-    assert "trials: 8 complete" in out
+    assert "trials: 6 complete" in out
 
     backend = optuna.storages.journal.JournalFileBackend(str(folder / "journal.log"))
     study = optuna.load_study(study_name="tune", storage=optuna.storages.JournalStorage(backend))
-    assert [trial.number for trial in study.trials] == list(range(8))
+    assert [trial.number for trial in study.trials] == list(range(6))
     assert sorted(path.name for path in (folder / "Pendulum-v1").iterdir()) == [
-        f"trial-{number}" for number in range(8)
+        f"trial-{number}" for number in range(6)
     ]
     for trial in study.trials:
         runs = [folder / "Pendulum-v1" / f"trial-{trial.number}" / f"seed-{seed}" for seed in (0, 1)]
@@ -186,11 +186,11 @@ def test_a_trial_below_the_median_is_stopped(
 def test_a_trial_that_fails_is_told_and_not_the_best(ddpg: Ddpg, tmp_path: Path) -> None:
     (tmp_path / "space.yml").write_text("env_kwargs: {choices: [{g: 10.0}, {nonsense: 1}]}")
     printed = ddpg(
-        *("tune", "pendulum", "--trials", 6, "--space", tmp_path / "space.yml", *QUICK, "--confirm-seeds", 0),
+        *("tune", "pendulum", "--trials", 4, "--space", tmp_path / "space.yml", *QUICK, "--confirm-seeds", 0),
         *("--out", tmp_path, "--json"),
     )
     counts = json.loads(printed.stdout)["trials"]
-    assert counts["COMPLETE"] + counts["FAIL"] == 6
+    assert counts["COMPLETE"] + counts["FAIL"] == 4
     assert "refuses its env_kwargs {'nonsense': 1}" in printed.stderr
 
 
