@@ -6,6 +6,7 @@ python docs/rooms.py     # writes architecture.md's list and rooms.svg; a test f
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,8 +19,13 @@ ABOVE = {"ddpg": "DDPG", "zoo": "zoo", "yaml_values": "zoo", "cli.app": "ddpg", 
 TOP = {PACKAGE: PACKAGE, "wrappers": f"{PACKAGE}.wrappers", "cli": f"{PACKAGE}.cli"}
 
 
-def modules() -> Iterator[tuple[Path, str]]:
+@cache
+def modules() -> tuple[tuple[Path, str], ...]:
     """List the files and the names under which they are imported."""
+    return tuple(_modules())
+
+
+def _modules() -> Iterator[tuple[Path, str]]:
     for folder, name in TOP.items():
         for path in sorted((ROOT / folder).rglob("*.py")):
             parts = path.relative_to(ROOT / folder).with_suffix("").parts

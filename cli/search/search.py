@@ -1,6 +1,7 @@
 """A search: trials are asked for, made and told, by as many processes as one likes."""
 
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from sb3_ddpg_custom.cli.experiments.conduct import outcome_of
-from sb3_ddpg_custom.cli.experiments.engines.interface import AnyEngine
+from sb3_ddpg_custom.cli.experiments.engines.interface import AnyEngine, Ended
 from sb3_ddpg_custom.cli.experiments.plan import write_job
 from sb3_ddpg_custom.cli.search.options import TuneRequest
 from sb3_ddpg_custom.cli.search.space import Space
@@ -21,7 +22,8 @@ from sb3_ddpg_custom.cli.status import clear_status
 if TYPE_CHECKING:
     import optuna
 
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 0.5  # reads the storage
+_ASK_SECONDS = 0.1
 _REPORT_SECONDS = 1.0  # reads files
 
 
@@ -82,9 +84,17 @@ class Search:
                 if not self._active and finished >= self._request.trials:
                     return
                 self._begin_trials()
-                self._look()
-                time.sleep(_LOOK_SECONDS)
+                self._look(self._wait())
             self._stop()
+
+    def _wait(self) -> list[Ended]:
+        """Wait for a run to end, but not for long."""
+        until = time.monotonic() + _LOOK_SECONDS
+        while True:
+            ended = self._engine.ended()
+            if ended or time.monotonic() >= until:
+                return ended
+            time.sleep(_ASK_SECONDS)
 
     def _begin_trials(self) -> None:
         """Keep the engine busy: with trials that others have left, then with new ones."""
@@ -128,11 +138,14 @@ class Search:
         self._claims.claim(_name(trial.number))
         return trial
 
-    def _look(self) -> None:
-        """See which runs have ended, what the others have come to, and which trials are over."""
+    def _look(self, ended: Sequence[Ended]) -> None:
+        """See what the runs have come to, and which trials are over.
+
+        :param ended: runs that have
+        """
         running = {job.folder for job in self._engine.running()}
         by_folder = {job.folder: runs for runs in self._active.values() for job in runs.jobs}
-        for end in self._engine.ended():
+        for end in ended:
             runs = by_folder[end.job.folder]
             outcome = outcome_of(end, self._attempts[end.job.folder], was_stopped=runs.is_pruned)
             if outcome.state == "failed" and end.code != 2 and outcome.attempts <= self._retry:

@@ -14,7 +14,7 @@ from sb3_ddpg_custom.cli.experiments.plan import Job
 # Imported once, by the process that all others are forked from: two seconds less for each run.
 _IMPORTED_ONCE = (
     *("sb3_ddpg_custom.cli.experiments.worker", "sb3_ddpg_custom.cli.figures.curve"),
-    *("sb3_ddpg_custom.updates.compiled", "tensorboard.summary.writer.event_file_writer"),
+    *("sb3_ddpg_custom.cli.experiments.engines.loaded_kernels", "tensorboard.summary.writer.event_file_writer"),
 )
 
 
