@@ -32,6 +32,7 @@ from sb3_ddpg_custom.overrides import has_own
 from sb3_ddpg_custom.policies import QUICK_OPTIMIZERS, initialise_outputs
 from sb3_ddpg_custom.replay.buffer import ReplayBuffer
 from sb3_ddpg_custom.replay.priorities import PrioritizedSamples
+from sb3_ddpg_custom.residual_policies import SimbaPolicy
 from sb3_ddpg_custom.temporarily import temporarily
 from sb3_ddpg_custom.updates import Batch, FittingUpdate, Update
 from sb3_ddpg_custom.updates.divergence import NonFiniteUpdateError
@@ -65,7 +66,8 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, OptimizingAlgorithm, DiagnosingA
     >>> model.num_timesteps
     150
 
-    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"``, ``"MultiInputPolicy"`` or a subclass of SB3's ``TD3Policy``
+    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"``, ``"MultiInputPolicy"``, ``"SimbaPolicy"`` (residual blocks, see
+        :mod:`sb3_ddpg_custom.residual_policies`) or a subclass of SB3's ``TD3Policy``
     :param env: environment or its id; its action space must be a bounded Box
     :param learning_rate: Adam's step size, a number or a function of the remaining progress (1 to 0)
     :param buffer_size: transitions kept
@@ -111,6 +113,7 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, OptimizingAlgorithm, DiagnosingA
         "MlpPolicy": MlpPolicy,
         "CnnPolicy": CnnPolicy,
         "MultiInputPolicy": MultiInputPolicy,
+        "SimbaPolicy": SimbaPolicy,
     }
     policy: TD3Policy
     #: raise :class:`sb3_ddpg_custom.updates.divergence.NonFiniteUpdateError` where SB3 would train on with NaN
@@ -212,9 +215,9 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, OptimizingAlgorithm, DiagnosingA
         own = issubclass(self.replay_buffer_class, ReplayBuffer)
         if own and "n_steps" in self.replay_buffer_kwargs:
             self.replay_buffer_kwargs = {"gamma": self.gamma, **self.replay_buffer_kwargs}
+        policy_class, policy_kwargs = policy_with_options(self.policy_class, self._quick_policy_kwargs())  # type: ignore[arg-type]
         if self.policy_kwargs.get(OPTION) is False:  # as if it had not been said, so that SB3 reads the zips
             del self.policy_kwargs[OPTION]
-        policy_class, policy_kwargs = policy_with_options(self.policy_class, self._quick_policy_kwargs())  # type: ignore[arg-type]
         seen_by_sb3: dict[str, Any] = {"policy_class": policy_class, "policy_kwargs": policy_kwargs}
         if own and self.n_steps > 1:
             self.replay_buffer_kwargs = {**self.replay_buffer_kwargs, "n_steps": self.n_steps, "gamma": self.gamma}

@@ -113,7 +113,10 @@ def policy_with_options(
     asked = kwargs.pop(OPTION)
     if not isinstance(asked, bool):
         raise ValueError(f"policy_kwargs {OPTION} must be True or False, got {asked!r}")
-    if not asked or issubclass(policy_class, NormalizedMlpPolicy):
+    normalizes = issubclass(policy_class, NormalizedMlpPolicy)
+    if normalizes and not asked:
+        raise ValueError(f"{OPTION}=False: a {policy_class.__name__} always normalises observations")
+    if normalizes or not asked:
         return policy_class, kwargs
     if policy_class not in _NORMALIZED:
         raise ValueError(

@@ -22,7 +22,7 @@ from sb3_ddpg_custom.yaml_values import (
 
 T = TypeVar("T")
 
-POLICIES = ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")
+POLICIES = ("MlpPolicy", "CnnPolicy", "MultiInputPolicy", "SimbaPolicy")
 UPDATES = get_args(UpdateName)
 PRECISIONS = get_args(Precision)
 # Beyond any use, and before memory ends.

@@ -83,6 +83,10 @@ def _features(settings: Settings, observed: spaces.Space[Any]) -> int:
 def _widths(settings: Settings, features: int, actions: int) -> tuple[list[int], list[int]]:
     arch = settings.policy_kwargs.get("net_arch") or [400, 300]
     of_actor, of_critic = (arch["pi"], arch["qf"]) if isinstance(arch, dict) else (arch, arch)
+    if settings.policy == "SimbaPolicy":  # whose blocks widen what they get, and narrow it again
+        of_actor, of_critic = (
+            [n for width in arch for n in (width, 4 * width, width)] for arch in (of_actor, of_critic)
+        )
     return [features, *of_actor, actions], [features + actions, *of_critic, 1]
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from sb3_ddpg_custom.cli.config.conflicts import conflict_of
 from sb3_ddpg_custom.cli.config.kinds import (
     POLICIES,
     PRECISIONS,
@@ -31,11 +32,7 @@ from sb3_ddpg_custom.cli.config.kinds import (
 from sb3_ddpg_custom.cli.config.kwargs_text import is_dotted_name
 from sb3_ddpg_custom.cli.config.plain import integer
 from sb3_ddpg_custom.cli.errors import UsageError, did_you_mean, received
-from sb3_ddpg_custom.yaml_values import (
-    NOISE_TYPES,
-    noise_problem,
-    number,
-)
+from sb3_ddpg_custom.yaml_values import NOISE_TYPES, number
 
 
 class Settings(BaseModel):
@@ -178,40 +175,7 @@ def validate(entry: Mapping[str, Any], source: str, blame: Mapping[str, str] | N
             raise UsageError(f"`{source}`: {key} is missing; add it, or pass --steps") from None
         problem = error.get("ctx", {}).get("error", error["msg"])
         raise UsageError(f"{subject} is {received(entry[key])}; {problem}") from None
-    noise = noise_problem(settings.noise_type, settings.noise_std, settings.n_envs)
-    conflict = noise or _episode_problem(settings) or _endless_problem(settings) or _twice_problem(settings)
+    conflict = conflict_of(settings)
     if conflict is not None:
         raise UsageError(conflict if blame else f"`{source}`: {conflict}")
     return settings
-
-
-def _episode_problem(settings: Settings) -> str | None:
-    """SB3 counts episodes in a single environment only."""
-    if isinstance(settings.train_freq, int) or settings.train_freq[1] == "step" or settings.n_envs == 1:
-        return None
-    return f"train_freq counts episodes, which needs one environment, but n_envs is {settings.n_envs}; count steps"
-
-
-def _twice_problem(settings: Settings) -> str | None:
-    """Find two normalisations of observations, one on top of the other."""
-    by_env = settings.normalize and settings.normalize.get("norm_obs", True)
-    if not by_env or not settings.policy_kwargs.get("normalize_observations"):
-        return None
-    return (
-        "normalize and policy_kwargs.normalize_observations would normalise observations twice; "
-        "set normalize=false, or normalize.norm_obs=false to normalise rewards alone"
-    )
-
-
-def _endless_problem(settings: Settings) -> str | None:
-    """Find what would last longer than the whole training."""
-    every = settings.train_freq[0] if isinstance(settings.train_freq, tuple) else settings.train_freq
-    steps = settings.n_timesteps
-    if every > max(steps, 1000):  # a little more than there are does no harm, and ends
-        shown = list(settings.train_freq) if isinstance(settings.train_freq, tuple) else every
-        return f"train_freq is {shown}, more than the {steps:,} steps of the training; lower it"
-    if settings.gradient_steps > max(steps, 10_000):
-        return (
-            f"gradient_steps is {settings.gradient_steps:,}, more updates at once than the training has steps; lower it"
-        )
-    return None

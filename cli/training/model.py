@@ -104,8 +104,8 @@ def _named(settings: Settings) -> str:
 
 def _check_policy(policy: str, settings: Settings, env: "VecEnv") -> None:
     from stable_baselines3.common.preprocessing import is_image_space
+    from stable_baselines3.td3.policies import TD3Policy
 
-    from sb3_ddpg_custom.ddpg import DDPG
     from sb3_ddpg_custom.normalized_policies import OPTION
 
     space = env.observation_space
@@ -122,8 +122,9 @@ def _check_policy(policy: str, settings: Settings, env: "VecEnv") -> None:
             "type uint8; use --set policy=MlpPolicy"
         )
     if "." not in policy:
-        ours = ("layer_norm", OPTION)
-        _check_names("policy_kwargs", settings.policy_kwargs, DDPG.policy_aliases[policy], besides=ours)
+        # The arguments of SB3's policies, and those that are ours.
+        ours = () if policy == "SimbaPolicy" else ("layer_norm", OPTION)
+        _check_names("policy_kwargs", settings.policy_kwargs, TD3Policy, besides=ours)
 
 
 def _check_replay_buffer(settings: Settings, buffer: type[Any] | None, env: "VecEnv") -> None:

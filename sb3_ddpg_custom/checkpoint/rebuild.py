@@ -14,12 +14,16 @@ from torch import nn
 from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.checkpoint.read import Checkpoint, CheckpointError
 from sb3_ddpg_custom.layer_norm import with_layer_norm
-from sb3_ddpg_custom.normalized_policies import OPTION, policy_with_options
+from sb3_ddpg_custom.normalized_policies import OPTION, NormalizedMlpPolicy, policy_with_options
 from sb3_ddpg_custom.policies import Adam
+from sb3_ddpg_custom.residual_policies import SimbaPolicy
 
 _LARGE = 4096  # a feature size that must be found among the weights
 # Where the policies that are rebuilt here come from.
-_HOMES = ("stable_baselines3.td3.policies", "sb3_ddpg_custom.layer_norm", "sb3_ddpg_custom.normalized_policies")
+_HOMES = (
+    *("stable_baselines3.td3.policies", "sb3_ddpg_custom.layer_norm"),
+    *("sb3_ddpg_custom.normalized_policies", "sb3_ddpg_custom.residual_policies"),
+)
 # Where the classes that a file may name come from: looking a name up in these modules runs nothing.
 _TRUSTED = {"torch.nn.modules": nn, "stable_baselines3.common.torch_layers": torch_layers}
 
@@ -51,15 +55,17 @@ def build_policy(
         if name.startswith("actor.")
     }
     policy_class: type[TD3Policy] = MlpPolicy
-    if isinstance(observation_space, spaces.Dict):
+    if home == SimbaPolicy.__module__:
+        policy_class = SimbaPolicy
+    elif isinstance(observation_space, spaces.Dict):
         policy_class = MultiInputPolicy
     elif any(name.startswith("features_extractor.cnn") for name in weights):
         policy_class = CnnPolicy
     kwargs = _policy_kwargs(checkpoint)
     policy_class = with_layer_norm(policy_class, kwargs)
     _check_size(checkpoint, kwargs, weights)
-    kwargs = _actor_only(kwargs)
-    if home == "sb3_ddpg_custom.normalized_policies":
+    kwargs = _actor_only(kwargs, policy_class)
+    if home == NormalizedMlpPolicy.__module__:
         kwargs[OPTION] = True
     try:
         policy_class, kwargs = policy_with_options(policy_class, kwargs)
@@ -83,13 +89,13 @@ def _policy_kwargs(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _actor_only(kwargs: dict[str, Any]) -> dict[str, Any]:
+def _actor_only(kwargs: dict[str, Any], policy_class: type[TD3Policy]) -> dict[str, Any]:
     """Leave the critics out, which predict nothing: a file may ask for a hundred thousand of them."""
     arch = kwargs.get("net_arch")
     if isinstance(arch, list):
         arch = {"pi": arch, "qf": arch}
     if isinstance(arch, dict) and "qf" in arch:
-        kwargs = {**kwargs, "net_arch": {**arch, "qf": []}}
+        kwargs = {**kwargs, "net_arch": {**arch, "qf": [1] if policy_class is SimbaPolicy else []}}
     return {**kwargs, "n_critics": 1}
 
 
