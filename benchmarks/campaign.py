@@ -22,6 +22,7 @@ import yaml
 
 from sb3_ddpg_custom.cli.config.settings import Settings
 from sb3_ddpg_custom.cli.experiments.plan import JOB_FILE, read_job
+from sb3_ddpg_custom.cli.results.curves import read_curves
 from sb3_ddpg_custom.cli.run_folder import is_done
 
 HERE = Path(__file__).resolve().parent
@@ -94,7 +95,19 @@ def _result(run: Path) -> dict[str, Any]:
         "package": version("sb3-ddpg-custom"),
         "steps": steps,
         "returns": returns,
+        "diagnosis": _diagnosis(run, steps),
     }
+
+
+def _diagnosis(run: Path, steps: list[int]) -> dict[str, list[float | None]]:
+    """Average what was found inside of the training over the time before each evaluation; None where nothing was."""
+    found: dict[str, list[float | None]] = {}
+    for tag, curve in read_curves(run).items():
+        if tag.startswith("diagnosis/") or tag == "train/q_mean":
+            interval = np.searchsorted(steps, curve.steps)
+            parts = [curve.values[interval == place] for place in range(len(steps))]
+            found[tag.partition("/")[2]] = [round(float(part.mean()), 4) if len(part) else None for part in parts]
+    return found
 
 
 def _commit() -> str:

@@ -50,6 +50,9 @@ def test_a_finished_run_is_kept_once(
     assert (result["env"], result["seed"], result["settings"]["n_timesteps"]) == ("Pendulum-v1", 3, 200)
     with np.load(run / "evaluations.npz") as file:
         np.testing.assert_allclose(result["returns"], file["results"], atol=6e-4)
+    inside = result["diagnosis"]
+    assert {"q_mean", "q_predicted", "q_realised", "overestimation", "saturated_actions"} <= inside.keys()
+    assert all(len(values) == len(result["steps"]) for values in inside.values())
     before = kept.stat().st_mtime_ns
     campaign.keep_results(tmp_path / "runs", "mine")
     assert kept.stat().st_mtime_ns == before

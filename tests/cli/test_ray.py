@@ -28,6 +28,7 @@ COMMAND = [
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_DISABLE_MEMORY_MONITOR", "1")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # it steps back behind other tests by itself
     from ray.cluster_utils import Cluster
 
     cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
