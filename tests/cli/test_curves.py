@@ -12,7 +12,7 @@ from sb3_ddpg_custom.cli.results.curves import read_curves
 def write(folder: Path, steps: range, factor: float) -> None:
     writer = TensorBoardOutputFormat(str(folder))
     for step in steps:
-        writer.write({"a/b": factor * step}, {"a/b": ""}, step)
+        writer.write({"a/b": factor * step}, {"a/b": ()}, step)
     writer.close()
 
 
