@@ -15,6 +15,7 @@ import typer
 from sb3_ddpg_custom import __version__
 from sb3_ddpg_custom.cli.commands.bench import bench_command
 from sb3_ddpg_custom.cli.commands.compare import compare_command
+from sb3_ddpg_custom.cli.commands.doctor import doctor_command
 from sb3_ddpg_custom.cli.commands.evaluate import evaluate_command
 from sb3_ddpg_custom.cli.commands.inspect_file import inspect_command
 from sb3_ddpg_custom.cli.commands.list_aliases import list_command
@@ -40,6 +41,7 @@ app.command("resume")(resume_command)
 app.command("evaluate")(evaluate_command)
 app.command("compare")(compare_command)
 app.command("plot")(plot_command)
+app.command("doctor")(doctor_command)
 app.command("inspect")(inspect_command)
 app.command("list")(list_command)
 app.command("config")(config_command)

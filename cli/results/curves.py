@@ -1,43 +1,44 @@
 """A run's curves, as TensorBoard's files hold them."""
 
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+
+from sb3_ddpg_custom.cli.results.monitor_csv import MAX_BYTES
+from sb3_ddpg_custom.diagnosis.facts import Curve
 
 _EVENTS = "events.out.tfevents.*"
-
-
-class Curve(NamedTuple):
-    """One quantity over the training.
-
-    :param steps: what TensorBoard plots it over: env steps, or episodes for ``episode/…``; rising, (points,)
-    :param values: (points,)
-    """
-
-    steps: NDArray[np.int64]
-    values: NDArray[np.float64]
 
 
 def read_curves(run: Path) -> dict[str, Curve]:
     """Read all curves of a run; where it was gone on with, what was computed again counts once.
 
     :param run: its folder
-    :return: by TensorBoard's tags; empty where it has no such files
+    :return: by TensorBoard's tags; empty where it has no such files, or none that can be read
     """
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
     found: dict[str, Curve] = {}
     for path in sorted(run.glob(_EVENTS)):
-        events = EventAccumulator(str(path), size_guidance={"scalars": 0}, purge_orphaned_data=False)
-        events.Reload()
-        for tag in events.Tags()["scalars"]:
-            points = events.Scalars(tag)
-            steps = np.array([point.step for point in points], np.int64)
-            values = np.array([point.value for point in points], np.float64)
-            found[tag] = _behind(found.get(tag), Curve(steps, values))
+        if path.is_file() and path.stat().st_size <= MAX_BYTES:
+            with suppress(Exception):  # whatever a file that is none of TensorBoard's makes of its reader
+                for tag, curve in _curves_of(path).items():
+                    found[tag] = _behind(found.get(tag), curve)
     return found
+
+
+def _curves_of(path: Path) -> dict[str, Curve]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(path), size_guidance={"scalars": 0}, purge_orphaned_data=False)
+    events.Reload()
+    curves = {}
+    for tag in events.Tags()["scalars"]:
+        points = events.Scalars(tag)
+        steps = np.array([point.step for point in points], np.int64)
+        values = np.array([point.value for point in points], np.float64)
+        rises = np.concatenate([[True], np.diff(steps) >= 0])
+        curves[tag] = Curve(steps[rises], values[rises])
+    return curves
 
 
 def _behind(earlier: Curve | None, later: Curve) -> Curve:

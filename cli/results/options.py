@@ -14,7 +14,7 @@ _RUNS = (
     "Run folders, folders of them at any depth, globs, or evaluations.npz files; of this package, rl_zoo3 or "
     "Stable-Baselines3. LABEL=PATH names a setting."
 )
-_RUNS_ARGUMENT: Any = typer.Argument(metavar="[LABEL=]RUNS...", help=_RUNS, show_default=False)
+RUNS_ARGUMENT: Any = typer.Argument(metavar="[LABEL=]RUNS...", help=_RUNS, show_default=False)
 _UNTIL: Any = typer.Option(min=1, help="Look at the first so many environment steps of each run only.")
 
 KINDS = ("curves", "profile", "intervals")
@@ -58,7 +58,7 @@ def _picture(text: str | Path) -> Path:
 class CompareRequest:
     """What ``ddpg compare`` was asked for. Each field's help says what it is."""
 
-    runs: Annotated[tuple[str, ...], _RUNS_ARGUMENT]
+    runs: Annotated[tuple[str, ...], RUNS_ARGUMENT]
     baseline: Annotated[
         str | None,
         typer.Option(metavar="SETTING", help="Compare each setting with this one only; default: all with all."),
@@ -70,7 +70,7 @@ class CompareRequest:
 class PlotRequest:
     """What ``ddpg plot`` was asked for. Each field's help says what it is."""
 
-    runs: Annotated[tuple[str, ...], _RUNS_ARGUMENT]
+    runs: Annotated[tuple[str, ...], RUNS_ARGUMENT]
     kind: Annotated[
         str,
         typer.Option(

@@ -44,6 +44,9 @@ class Diagnosis(NamedTuple):
     - ``q_predicted``: mean Q of the states and actions whose returns are known by now
     - ``q_realised``: mean of those discounted returns, exploration included
     - ``overestimation``: the first minus the second
+    - ``exploration``: mean distance of the actions that were tried from the actor's, in [-1, 1]
+    - ``largest_input``: root mean square of the largest number that the networks read of an observation
+    - ``terminated``: share of the episodes' ends that were the task's own, not a time limit's
     """
 
     saturated_actions: float
@@ -53,6 +56,9 @@ class Diagnosis(NamedTuple):
     q_predicted: float
     q_realised: float
     overestimation: float
+    exploration: float
+    largest_input: float
+    terminated: float
 
 
 class DiagnosingAlgorithm(OffPolicyAlgorithm):
@@ -118,6 +124,9 @@ def diagnose(model: Any) -> Diagnosis | None:
         q_predicted=predicted,
         q_realised=realised,
         overestimation=predicted - realised,
+        exploration=float((actions - chosen).abs().mean()),
+        largest_input=float(own.square().mean(dim=0).max().sqrt()) if _is_read_as_it_is(policy) else math.nan,
+        terminated=float(terminated.sum() / ends) if (ends := (terminated | timeouts).sum()) else math.nan,
     )
 
 
@@ -177,6 +186,12 @@ def _is_steady(policy: Any) -> bool:
         return False
     layers = [layer for network in known for layer in network.modules() if layer is not network]
     return all(type(layer) in _STEADY or type(layer).__module__.startswith(_OF_SB3_OR_OURS) for layer in layers)
+
+
+def _is_read_as_it_is(policy: Any) -> bool:
+    """Say whether what a network gets is the observation, not what convolutions have made of it."""
+    extractors = policy.actor.features_extractor.modules()
+    return not any(isinstance(module, nn.Conv2d) for module in extractors)
 
 
 def _evenly(places: NDArray[np.int64], most: int) -> NDArray[np.int64]:
