@@ -118,7 +118,7 @@ def test_every_rule_has_its_row_in_the_docs() -> None:
     in_code = set(re.findall(r'^        "([a-z-]+)",$', Path(rules_module.__file__).read_text("utf-8"), re.MULTILINE))
     in_code |= set(re.findall(r'^ {16}"([a-z-]+)",$', Path(rules_module.__file__).read_text("utf-8"), re.MULTILINE))
     assert len(in_code) == len(RULES) + 1
-    assert {row for row in re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)} == in_code
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)) == in_code
 
 
 def test_seeds() -> None:
