@@ -20,11 +20,13 @@ from sb3_ddpg_custom.cli.commands.evaluate import evaluate_command
 from sb3_ddpg_custom.cli.commands.inspect_file import inspect_command
 from sb3_ddpg_custom.cli.commands.list_aliases import list_command
 from sb3_ddpg_custom.cli.commands.plot import plot_command
+from sb3_ddpg_custom.cli.commands.report import report_command
 from sb3_ddpg_custom.cli.commands.resume import resume_command
 from sb3_ddpg_custom.cli.commands.show_config import config_command
 from sb3_ddpg_custom.cli.commands.study import study_command
 from sb3_ddpg_custom.cli.commands.train import train_command
 from sb3_ddpg_custom.cli.commands.tune import tune_command
+from sb3_ddpg_custom.cli.commands.watch import watch_command
 from sb3_ddpg_custom.cli.endings import ended
 from sb3_ddpg_custom.cli.shared_options import DEBUG_VARIABLE
 
@@ -41,6 +43,8 @@ app.command("resume")(resume_command)
 app.command("evaluate")(evaluate_command)
 app.command("compare")(compare_command)
 app.command("plot")(plot_command)
+app.command("watch")(watch_command)
+app.command("report")(report_command)
 app.command("doctor")(doctor_command)
 app.command("inspect")(inspect_command)
 app.command("list")(list_command)

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 STATUS_FILE = "status.json"
 STOP_FILE = "stop"
-_MOST_BYTES = 10_000
+_MOST_BYTES = 20_000
+_TEXTS, _NUMBERS = (str, type(None)), (int, float, type(None))
 
 State = Literal["starting", "training", "done", "stopped", "failed"]
 
@@ -27,6 +28,15 @@ class Status:
     :param steps_per_second: of this attempt; None before there is one
     :param last_return: mean of the last ten training episodes; None without one
     :param evaluation: mean return of the last evaluation; None without one
+    :param evaluated_at: env step of it
+    :param best_evaluation: the largest mean return of an evaluation of this attempt
+    :param returns: mean returns of training episodes over equal parts of the whole training; None where none ended
+    :param q_mean: mean Q of the last updates
+    :param q_realised: discounted returns that came of the newest states; None where that is not known
+    :param critic_loss: of the last updates
+    :param actor_loss: of the last updates
+    :param film: path of the last one, as the screen shows it
+    :param warning: what the doctor is sure of
     :param reason: why it failed
     :param updated: when this was written, seconds since 1970
     :param host: the machine that makes it
@@ -39,6 +49,15 @@ class Status:
     steps_per_second: float | None = None
     last_return: float | None = None
     evaluation: float | None = None
+    evaluated_at: int | None = None
+    best_evaluation: float | None = None
+    returns: tuple[float | None, ...] = ()
+    q_mean: float | None = None
+    q_realised: float | None = None
+    critic_loss: float | None = None
+    actor_loss: float | None = None
+    film: str | None = None
+    warning: str | None = None
     reason: str | None = None
     updated: float = 0.0
     host: str = field(default_factory=platform.node)
@@ -57,7 +76,7 @@ def write_status(folder: Path, status: Status) -> None:
     :param status: to leave, but for ``updated``
     """
     values = {**asdict(status), "updated": time.time()}
-    plain = {name: value if _is_plain(value) else None for name, value in values.items()}
+    plain = {name: _plain(value) for name, value in values.items()}
     # Without the wait for the disk that atomic.replacing takes: once a second, and a power cut may have it.
     partial = folder / f".{STATUS_FILE}.{os.getpid()}.partial"
     with suppress(OSError):
@@ -74,7 +93,7 @@ def read_status(folder: Path) -> Status | None:
     try:
         with (folder / STATUS_FILE).open("rb") as file:
             values: Any = json.loads(file.read(_MOST_BYTES))
-        return Status(**{part.name: values[part.name] for part in fields(Status)})
+        return Status(**{part.name: _checked(part.name, values[part.name]) for part in fields(Status)})
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
@@ -106,5 +125,17 @@ def is_asked_to_stop(folder: Path) -> bool:
     return (folder / STOP_FILE).exists()
 
 
-def _is_plain(value: object) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _checked(name: str, value: Any) -> Any:
+    """Take a value as it is declared: whoever reads a status computes with it."""
+    if name == "returns":
+        return tuple(_checked("evaluation", part) for part in value)
+    known = _TEXTS if name in ("state", "reason", "film", "warning", "host") else _NUMBERS
+    if not isinstance(value, known) or isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}")
+    return value

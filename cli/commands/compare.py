@@ -23,7 +23,7 @@ def compare_command(
     import json
 
     from sb3_ddpg_custom.cli.results.compare import compare_runs, to_csv, to_json
-    from sb3_ddpg_custom.cli.results.report import print_comparison
+    from sb3_ddpg_custom.cli.results.tables import print_comparison
     from sb3_ddpg_custom.cli.screen import screen
 
     comparison, remarks = compare_runs(request)

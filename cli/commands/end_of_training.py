@@ -3,11 +3,12 @@
 import math
 import shlex
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from sb3_ddpg_custom.cli.errors import RunError
+from sb3_ddpg_custom.cli.errors import RunError, one_line
 from sb3_ddpg_custom.cli.paths import shown
 from sb3_ddpg_custom.cli.screen import discard_standard_output, screen
 from sb3_ddpg_custom.cli.training.commands_to_paste import evaluating, going_on
@@ -26,8 +27,9 @@ def tell(result: "TrainResult", imports: tuple[str, ...], *, quiet: bool) -> Non
     :raises typer.Exit: where a signal ended it
     """
     try:
+        page = _page(result)
         if not quiet:
-            _report(result, imports)
+            _print(result, imports, page)
     except (OSError, ValueError) as error:  # a closed terminal or file, a full disk
         discard_standard_output()
         if result.signal is None:
@@ -38,7 +40,19 @@ def tell(result: "TrainResult", imports: tuple[str, ...], *, quiet: bool) -> Non
         raise typer.Exit(128 + result.signal)
 
 
-def _report(result: "TrainResult", imports: tuple[str, ...]) -> None:
+def _page(result: "TrainResult") -> Path | None:
+    """Write the page about the run; the training is over and saved, whatever happens here."""
+    try:
+        from sb3_ddpg_custom.cli.report.page import NAME, write_report
+
+        write_report([str(result.folder)], result.folder / NAME)
+        return result.folder / NAME
+    except Exception as error:  # any disk, any library
+        screen(stderr=True).print(f"no report: {one_line(error)}", soft_wrap=True)
+        return None
+
+
+def _print(result: "TrainResult", imports: tuple[str, ...], page: Path | None) -> None:
     from rich.table import Table
 
     console = screen()
@@ -56,7 +70,7 @@ def _report(result: "TrainResult", imports: tuple[str, ...]) -> None:
     if math.isfinite(result.best_return):
         table.add_row("best evaluation", f"{result.best_return:.1f}")
     table.add_row("model", str(shown(result.checkpoint)))
-    for name, path in (("learning curve", result.curve), ("best policy's film", result.film)):
+    for name, path in (("learning curve", result.curve), ("best policy's film", result.film), ("report", page)):
         if path is not None:
             table.add_row(name, str(shown(path)))
     console.print(table)

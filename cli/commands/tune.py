@@ -64,7 +64,7 @@ def _plain(result: "TuneResult") -> dict[str, Any]:
 def _compare(runs: "Path") -> None:
     from sb3_ddpg_custom.cli.results.compare import compare_runs
     from sb3_ddpg_custom.cli.results.options import CompareRequest
-    from sb3_ddpg_custom.cli.results.report import print_comparison
+    from sb3_ddpg_custom.cli.results.tables import print_comparison
 
     comparison, _ = compare_runs(CompareRequest(runs=(str(runs),), baseline="default"))
     print_comparison(comparison, screen())

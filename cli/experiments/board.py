@@ -13,6 +13,7 @@ from rich.table import Table
 from sb3_ddpg_custom.cli.experiments.plan import LOG_FILE, Job
 from sb3_ddpg_custom.cli.paths import shown
 from sb3_ddpg_custom.cli.status import Status, read_status
+from sb3_ddpg_custom.cli.watching.duration import duration
 
 if TYPE_CHECKING:
     from sb3_ddpg_custom.cli.experiments.conduct import Outcome
@@ -154,20 +155,3 @@ class Board:
             (status.seconds_left or 0.0 for folder in running if (status := self._statuses.get(folder))), default=0.0
         )
         return None if rate == 0 else max(steps / rate, longest)
-
-
-def duration(seconds: float | None) -> str:
-    """Write a time as a person would say it.
-
-    >>> duration(75), duration(8000), duration(200_000)
-    ('1:15', '2 h 13 min', '2 d 7 h')
-
-    :param seconds: None gives nothing
-    """
-    if seconds is None:
-        return ""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours >= 48:
-        return f"{hours // 24} d {hours % 24} h"
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes}:{rest:02d}"

@@ -13,8 +13,8 @@ from stable_baselines3.common.vec_env import VecEnv, sync_envs_normalization
 from sb3_ddpg_custom.checkpoint import replacing, save_checkpoint
 from sb3_ddpg_custom.checkpoint.exact import ExactCheckpoint
 from sb3_ddpg_custom.cli.evaluation.episodes import play
-from sb3_ddpg_custom.cli.progress import TrainingProgress
 from sb3_ddpg_custom.cli.signals import SignalReceivedError, Signals
+from sb3_ddpg_custom.cli.watching.training_progress import TrainingProgress
 
 # One page with what matters: TensorBoard's "Custom Scalars" tab.
 _LAYOUT = {
@@ -169,7 +169,7 @@ class Evaluation(BaseCallback):
             self.logger.record("eval/success_rate", played.success_rate)
         self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
         self.logger.dump(self.num_timesteps)
-        self.progress.evaluated(self.num_timesteps, mean, played.success_rate, is_best=is_best)
+        self.progress.evaluated(self.num_timesteps, played.returns, played.success_rate, is_best=is_best)
         self.progress.cut(self.env)
 
     def _write(self) -> None:

@@ -19,7 +19,6 @@ from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.environments.vectorised import evaluation_envs, normalizer, training_envs
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.paths import shown, shown_in
-from sb3_ddpg_custom.cli.progress import TrainingProgress
 from sb3_ddpg_custom.cli.run_folder import STATE
 from sb3_ddpg_custom.cli.signals import Signals
 from sb3_ddpg_custom.cli.training.callbacks import Evaluation
@@ -31,6 +30,7 @@ from sb3_ddpg_custom.cli.training.failures import (
 from sb3_ddpg_custom.cli.training.model import build_model
 from sb3_ddpg_custom.cli.training.options import FilmedEpisodes, TrainRequest
 from sb3_ddpg_custom.cli.training.run_files import RunFiles
+from sb3_ddpg_custom.cli.watching.training_progress import TrainingProgress
 from sb3_ddpg_custom.observation_normalizer import holds_statistics, normalizer_of
 from sb3_ddpg_custom.wrappers import RenderError
 

@@ -16,7 +16,6 @@ from sb3_ddpg_custom.cli.blame import exits_are_errors, reason
 from sb3_ddpg_custom.cli.config.settings import Settings
 from sb3_ddpg_custom.cli.errors import RunError
 from sb3_ddpg_custom.cli.paths import shown
-from sb3_ddpg_custom.cli.progress import TrainingProgress
 from sb3_ddpg_custom.cli.run_folder import DONE, STATE
 from sb3_ddpg_custom.cli.signals import SignalReceivedError, Signals
 from sb3_ddpg_custom.cli.training.blas import remarks_on_blas
@@ -33,6 +32,7 @@ from sb3_ddpg_custom.cli.training.model import remarks_on_numba, remarks_on_prec
 from sb3_ddpg_custom.cli.training.options import most_rollbacks
 from sb3_ddpg_custom.cli.training.run_files import owned
 from sb3_ddpg_custom.cli.training.threads import torch_threads
+from sb3_ddpg_custom.cli.watching.training_progress import TrainingProgress
 from sb3_ddpg_custom.updates.divergence import NonFiniteUpdateError
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _train(plan: Plan, console: Console) -> TrainResult:
         unused = stack.enter_context(removed_if_unused(plan.folder, is_new=plan.may_vanish))
         stack.enter_context(owned(plan.folder))
         stack.enter_context(torch_threads(plan.request.threads, settings))
-        progress = TrainingProgress(console, settings.n_timesteps, plan.folder)
+        progress = TrainingProgress(console, settings.model_dump(), settings.n_timesteps, plan.folder)
         stack.push(_keeping_status(progress))
         with mistakes_are_sentences(plan.request.env, plan.folder):
             parts = make(plan, settings, signals, progress, stack)
@@ -132,7 +132,7 @@ def _train(plan: Plan, console: Console) -> TrainResult:
             except Exception as error:
                 raise RunError(failure(model, plan.folder, plan.config, error)) from error
             finally:
-                progress.bar.stop()
+                progress.stop()
             stopped_by = signals.received
             saved = _save(model, plan, is_final=stopped_by is None)
             seconds = time.monotonic() - started

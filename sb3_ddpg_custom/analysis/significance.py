@@ -6,7 +6,6 @@ from itertools import combinations, count
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from sb3_ddpg_custom.analysis.statistics import CONFIDENCE, Array
 
@@ -104,6 +103,8 @@ def welch_interval(first: ArrayLike, second: ArrayLike, *, confidence: float = C
     :param confidence: between 0 and 1
     :return: low and high; NaN with fewer than two runs on a side
     """
+    from scipy import stats  # see statistics.iqm
+
     one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if min(len(one), len(other)) < 2:
         return float("nan"), float("nan")
@@ -130,6 +131,8 @@ def runs_needed(first: ArrayLike, second: ArrayLike, *, level: float) -> int | N
     :param level: of the test
     :return: runs of each; None if more than 100
     """
+    from scipy import stats  # see statistics.iqm
+
     one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
     least = fewest_runs(level)
     difference = abs(float(one.mean() - other.mean()))

@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 Array: TypeAlias = NDArray[np.float64]
 #: one array (..., runs) per environment; in front of the runs, what a bootstrap adds
@@ -53,6 +52,8 @@ def iqm(scores: ArrayLike | Strata) -> Any:
 
     :param scores: see the module
     """
+    from scipy import stats  # half a second, and not wanted by every report
+
     return stats.trim_mean(np.concatenate(strata_of(scores), axis=-1), 0.25, axis=-1)
 
 

@@ -128,7 +128,7 @@ def test_the_command_to_go_on_goes_on_exactly_with_every_option(
             signal.raise_signal(signal.SIGTERM)
         return True
 
-    monkeypatch.setattr("sb3_ddpg_custom.cli.progress.TrainingProgress._on_step", interrupt)
+    monkeypatch.setattr("sb3_ddpg_custom.cli.watching.training_progress.TrainingProgress._on_step", interrupt)
     options = ["--eval-every=50", "--eval-episodes=2", "--eval-max-steps=15", "--video=none", "--device=cpu"]
     asked = ["train", "Tiny-v0", "--out", tmp_path, *small, *options, "--threads=1", "--import=string", "--name=x"]
     printed = ddpg(*asked, code=143).stdout

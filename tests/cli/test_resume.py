@@ -35,7 +35,7 @@ def killed(ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pyte
             return True
 
         with monkeypatch.context() as patch:
-            patch.setattr("sb3_ddpg_custom.cli.progress.TrainingProgress._on_step", stop)
+            patch.setattr("sb3_ddpg_custom.cli.watching.training_progress.TrainingProgress._on_step", stop)
             ddpg("train", "Tiny-v0", "--out", tmp_path, *small, *EVERY, "--name", "killed", *options, code=1)
         return tmp_path / "Tiny-v0" / "killed"
 
@@ -124,7 +124,7 @@ def test_a_signal_saves_the_state(
         return True
 
     with monkeypatch.context() as patch:
-        patch.setattr("sb3_ddpg_custom.cli.progress.TrainingProgress._on_step", interrupt)
+        patch.setattr("sb3_ddpg_custom.cli.watching.training_progress.TrainingProgress._on_step", interrupt)
         ddpg("train", "Tiny-v0", "--out", tmp_path, *small, "--video", "none", code=143)
     assert (tmp_path / "Tiny-v0" / "1" / "state" / "step-000000033.json").exists()
 

@@ -9,13 +9,14 @@ from helpers import Ddpg
 from helpers.studies import SETTING, SHORT
 from helpers.zips import assert_same_run
 
-from sb3_ddpg_custom.cli.experiments.board import Board, duration
+from sb3_ddpg_custom.cli.experiments.board import Board
 from sb3_ddpg_custom.cli.experiments.from_train import jobs_of
 from sb3_ddpg_custom.cli.experiments.options import SeedsRequest, read_seeds
 from sb3_ddpg_custom.cli.experiments.plan import Job, name_of_setting, read_job
 from sb3_ddpg_custom.cli.screen import screen
 from sb3_ddpg_custom.cli.status import Status, read_status, write_status
 from sb3_ddpg_custom.cli.training.options import TrainRequest
+from sb3_ddpg_custom.cli.watching.duration import duration
 
 
 @pytest.mark.parametrize(

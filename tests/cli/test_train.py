@@ -39,7 +39,7 @@ def test_the_run_folder_is_complete(pendulum_run: PendulumRun) -> None:
     names = {path.name for path in folder.iterdir() if not path.name.startswith("events.out.tfevents.")}
     assert names == {
         *("config.yml", "best.zip", "final.zip", "checkpoints", "rewards.npz", "evaluations.npz"),
-        *("0.monitor.csv", "videos", "curve.png", "state", "status.json"),
+        *("0.monitor.csv", "videos", "curve.png", "report.html", "state", "status.json"),
     }
     steps = sorted(path.name for path in (folder / "checkpoints").iterdir())
     assert steps == ["step_000000300.zip", "step_000000600.zip"]

@@ -25,7 +25,7 @@ from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.wrappers import load_statistics
 
 WALK = ("Walk-v0", "--import", "helpers.process_envs", "--n-envs", 2, "--video", "none", "--checkpoint-every", 20)
-ON_STEP = "sb3_ddpg_custom.cli.progress.TrainingProgress._on_step"
+ON_STEP = "sb3_ddpg_custom.cli.watching.training_progress.TrainingProgress._on_step"
 Train = Callable[..., Path]
 
 

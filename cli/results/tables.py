@@ -42,10 +42,10 @@ def _scores(summaries: Sequence[Summary], width: int) -> Table:
         table.add_row(
             one.setting,
             f"{one.runs}" + (f" of {one.runs + one.left_out}" if one.left_out else ""),
-            *_with_interval(one.final.iqm),
-            _number(one.final.mean.value),
-            _number(one.final.median.value),
-            _number(one.best.iqm.value),
+            *with_interval(one.final.iqm),
+            number(one.final.mean.value),
+            number(one.final.median.value),
+            number(one.best.iqm.value),
         )
     return table
 
@@ -53,7 +53,7 @@ def _scores(summaries: Sequence[Summary], width: int) -> Table:
 def _overall(overall: Mapping[str, Scores], width: int) -> Table:
     table = _table("scaled final scores", "IQM", "95 % interval", "mean", "median", width=width)
     for setting, scores in overall.items():
-        cells = [*_with_interval(scores.iqm), _number(scores.mean.value), _number(scores.median.value)]
+        cells = [*with_interval(scores.iqm), number(scores.mean.value), number(scores.median.value)]
         table.add_row(setting, *cells)
     return table
 
@@ -62,10 +62,10 @@ def _differences(pair: Pair, differences: Sequence[Difference]) -> Table:
     table = _table("", "difference", "95 % interval", "P(higher)", "95 % interval", "p")
     for one in differences:
         if (one.first, one.second) == (pair.first, pair.second):
-            chance = _with_interval(one.probability_of_improvement)
-            table.add_row(one.environment, *_with_interval(one.difference), *chance, _p(one.adjusted_p_value))
+            chance = with_interval(one.probability_of_improvement)
+            table.add_row(one.environment, *with_interval(one.difference), *chance, _p(one.adjusted_p_value))
     if len(pair.environments) > 1:
-        table.add_row("all", "", "", *_with_interval(pair.probability_of_improvement), "")
+        table.add_row("all", "", "", *with_interval(pair.probability_of_improvement), "")
     return table
 
 
@@ -106,13 +106,21 @@ def _ends(summaries: Sequence[Summary]) -> str:
     return f", {min(ends):,.0f} to {max(ends):,.0f} steps"
 
 
-def _with_interval(estimate: Estimate) -> tuple[str, str]:
+def with_interval(estimate: Estimate) -> tuple[str, str]:
+    """Write an estimate, and its interval where it has one.
+
+    :param estimate: of a comparison
+    """
     if not math.isfinite(estimate.low):
-        return _number(estimate.value), _DASH
-    return _number(estimate.value), f"{_number(estimate.low)} to {_number(estimate.high)}"
+        return number(estimate.value), _DASH
+    return number(estimate.value), f"{number(estimate.low)} to {number(estimate.high)}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Write a score: as many digits as tell something, a dash for what is no number.
+
+    :param value: any
+    """
     if not math.isfinite(value):
         return _DASH
     digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 2

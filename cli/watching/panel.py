@@ -1,0 +1,100 @@
+"""A run on the screen: how far it is, returns as a row of bars, Q, losses, the last evaluation, and what is wrong."""
+
+import math
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from sb3_ddpg_custom.cli.results.names import plain
+from sb3_ddpg_custom.cli.status import Status
+from sb3_ddpg_custom.cli.watching.duration import duration
+
+_BARS = "▁▂▃▄▅▆▇█"
+_NAMES = 10
+_BAR_COLUMNS = 24
+
+
+def panel(status: Status, *, width: int) -> RenderableType:
+    """Draw a run's status in five lines, and one more where something is wrong.
+
+    :param status: of the run
+    :param width: columns of the terminal
+    """
+    lines = [_progress(status, width), _returns(status, width)]
+    lines += [_line("evaluated", _evaluated(status)), _line("Q", _q(status)), _line("film", plain(status.film or "–"))]  # noqa: RUF001
+    if status.warning is not None:
+        lines.append(_line("doctor", plain(status.warning, most=500), "yellow"))
+    if status.reason is not None:
+        lines.append(_line(status.state, plain(status.reason, most=500), "red"))
+    for line in lines:
+        line.truncate(max(width - 1, 20), overflow="ellipsis")
+    return Group(*lines)
+
+
+def bars(values: Sequence[float | None]) -> str:
+    """Draw numbers as bars between the least and the largest of them; a blank where there is none.
+
+    >>> bars([0.0, None, 1.0, 0.5, float("nan")])
+    '▁ █▅ '
+
+    :param values: numbers
+    """
+    numbers = [value for value in values if value is not None and math.isfinite(value)]
+    low, high = min(numbers, default=0.0), max(numbers, default=0.0)
+    steps = len(_BARS) - 1
+
+    def bar(value: float | None) -> str:
+        if value is None or not math.isfinite(value):
+            return " "
+        return _BARS[round((value - low) / (high - low) * steps) if high > low else 0]
+
+    return "".join(map(bar, values))
+
+
+def _progress(status: Status, width: int) -> Text:
+    share = min(status.step / status.total_steps, 1.0) if status.total_steps else 0.0
+    columns = max(min(_BAR_COLUMNS, width - 60), 8)
+    done = round(share * columns)
+    rate = "" if status.steps_per_second is None else f"  {status.steps_per_second:,.0f} steps/s"
+    left = (
+        "" if status.seconds_left is None or status.state != "training" else f"  {duration(status.seconds_left)} left"
+    )
+    line = Text(f"{_named('steps')}{status.step:,} of {status.total_steps:,}  ")
+    line.append("━" * done, style="green").append("━" * (columns - done), style="dim")
+    return line.append(f" {100 * share:.0f} %{rate}{left}")
+
+
+def _returns(status: Status, width: int) -> Text:
+    last = "–" if status.last_return is None else f"{status.last_return:,.1f}"  # noqa: RUF001
+    drawn = bars(status.returns[: max(width - _NAMES - cell_len(last) - 4, 8)])
+    return Text(_named("return")).append(drawn, style="cyan").append(f"  {last}")
+
+
+def _evaluated(status: Status) -> str:
+    if status.evaluation is None:
+        return "–"  # noqa: RUF001
+    at = "" if status.evaluated_at is None else f" at step {status.evaluated_at:,}"
+    best = "" if status.best_evaluation is None else f", best {status.best_evaluation:,.1f}"
+    return f"{status.evaluation:,.1f}{at}{best}"
+
+
+def _q(status: Status) -> str:
+    if status.q_mean is None:
+        return "–"  # noqa: RUF001
+    losses = [
+        f"{name} {value:.3g}"
+        for name, value in (("Q", status.critic_loss), ("μ", status.actor_loss))
+        if value is not None
+    ]
+    realised = "" if status.q_realised is None else f", realised {status.q_realised:,.1f}"
+    return f"{status.q_mean:,.1f}{realised}   losses {'  '.join(losses)}"
+
+
+def _line(name: str, text: str, style: str = "") -> Text:
+    return Text(_named(name)).append(text, style=style)
+
+
+def _named(name: str) -> str:
+    return f"{name:<{_NAMES}}"
