@@ -93,7 +93,8 @@ def read_status(folder: Path) -> Status | None:
     try:
         with (folder / STATUS_FILE).open("rb") as file:
             values: Any = json.loads(file.read(_MOST_BYTES))
-        return Status(**{part.name: _checked(part.name, values[part.name]) for part in fields(Status)})
+        known = [part.name for part in fields(Status) if part.name in values]  # older releases say less
+        return Status(**{name: _checked(name, values[name]) for name in known})
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
 

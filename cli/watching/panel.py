@@ -17,7 +17,7 @@ _BAR_COLUMNS = 24
 
 
 def panel(status: Status, *, width: int) -> RenderableType:
-    """Draw a run's status in five lines, and one more where something is wrong.
+    """Draw a run's status in five lines, and more where something is wrong.
 
     :param status: of the run
     :param width: columns of the terminal
@@ -25,7 +25,8 @@ def panel(status: Status, *, width: int) -> RenderableType:
     lines = [_progress(status, width), _returns(status, width)]
     lines += [_line("evaluated", _evaluated(status)), _line("Q", _q(status)), _line("film", plain(status.film or "–"))]  # noqa: RUF001
     if status.warning is not None:
-        lines.append(_line("doctor", plain(status.warning, most=500), "yellow"))
+        seen, _, advice = plain(status.warning, most=500).partition("; try ")
+        lines += [_line("doctor", seen, "yellow"), *([_line("", f"try {advice}", "yellow")] if advice else [])]
     if status.reason is not None:
         lines.append(_line(status.state, plain(status.reason, most=500), "red"))
     for line in lines:
@@ -53,6 +54,17 @@ def bars(values: Sequence[float | None]) -> str:
     return "".join(map(bar, values))
 
 
+def figure(value: float | None) -> str:
+    """Write a return, or a value of Q; nothing where there is none.
+
+    >>> figure(3117.94), figure(-146.02), figure(None)
+    ('3,118', '-146.0', '')
+
+    :param value: any
+    """
+    return "" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}"
+
+
 def _progress(status: Status, width: int) -> Text:
     share = min(status.step / status.total_steps, 1.0) if status.total_steps else 0.0
     columns = max(min(_BAR_COLUMNS, width - 60), 8)
@@ -67,7 +79,7 @@ def _progress(status: Status, width: int) -> Text:
 
 
 def _returns(status: Status, width: int) -> Text:
-    last = "–" if status.last_return is None else f"{status.last_return:,.1f}"  # noqa: RUF001
+    last = figure(status.last_return) or "–"  # noqa: RUF001
     drawn = bars(status.returns[: max(width - _NAMES - cell_len(last) - 4, 8)])
     return Text(_named("return")).append(drawn, style="cyan").append(f"  {last}")
 
@@ -76,8 +88,8 @@ def _evaluated(status: Status) -> str:
     if status.evaluation is None:
         return "–"  # noqa: RUF001
     at = "" if status.evaluated_at is None else f" at step {status.evaluated_at:,}"
-    best = "" if status.best_evaluation is None else f", best {status.best_evaluation:,.1f}"
-    return f"{status.evaluation:,.1f}{at}{best}"
+    best = "" if status.best_evaluation is None else f", best {figure(status.best_evaluation)}"
+    return f"{figure(status.evaluation)}{at}{best}"
 
 
 def _q(status: Status) -> str:
@@ -88,8 +100,8 @@ def _q(status: Status) -> str:
         for name, value in (("Q", status.critic_loss), ("μ", status.actor_loss))
         if value is not None
     ]
-    realised = "" if status.q_realised is None else f", realised {status.q_realised:,.1f}"
-    return f"{status.q_mean:,.1f}{realised}   losses {'  '.join(losses)}"
+    realised = "" if status.q_realised is None else f", realised {figure(status.q_realised)}"
+    return f"{figure(status.q_mean)}{realised}   losses {'  '.join(losses)}"
 
 
 def _line(name: str, text: str, style: str = "") -> Text:

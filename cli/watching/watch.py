@@ -14,7 +14,7 @@ from sb3_ddpg_custom.cli.paths import shown
 from sb3_ddpg_custom.cli.results.names import in_order, plain, plain_path
 from sb3_ddpg_custom.cli.status import STATUS_FILE, Status, read_status
 from sb3_ddpg_custom.cli.watching.duration import duration
-from sb3_ddpg_custom.cli.watching.panel import bars, panel
+from sb3_ddpg_custom.cli.watching.panel import bars, figure, panel
 
 _LOOK_SECONDS = 0.5
 _SCAN_SECONDS = 5.0  # for runs that are new
@@ -55,9 +55,9 @@ def _watch_in_lines(folders: list[Path], statuses: Mapping[Path, Status], consol
     while True:
         for folder, status in statuses.items():
             rate = "" if status.steps_per_second is None else f", {status.steps_per_second:,.0f} steps/s"
-            figure = "" if status.evaluation is None else f", evaluated {status.evaluation:,.1f}"
+            evaluated = "" if status.evaluation is None else f", evaluated {figure(status.evaluation)}"
             console.print(
-                f"{plain_path(folder)}: {_state(status)}, {status.step:,} of {status.total_steps:,}{rate}{figure}",
+                f"{plain_path(folder)}: {_state(status)}, {status.step:,} of {status.total_steps:,}{rate}{evaluated}",
                 soft_wrap=True,
             )
         if not _is_any_under_way(statuses):
@@ -91,8 +91,8 @@ def screen_of(statuses: Mapping[Path, Status], *, width: int, height: int) -> Re
             Text(_state(status), style=_style(status)),
             f"{status.step:,}",
             f"{100 * status.step / max(status.total_steps, 1):.0f} %",
-            "" if status.last_return is None else f"{status.last_return:,.1f}",
-            "" if status.evaluation is None else f"{status.evaluation:,.1f}",
+            figure(status.last_return),
+            figure(status.evaluation),
             f"{status.steps_per_second:,.0f}" if is_on else "",
             duration(status.seconds_left) if is_on else "",
             Text(bars(status.returns), style="cyan"),
