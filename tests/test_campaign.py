@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture
 def scripts(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    for name in ("campaign", "tables"):
+    for name in ("campaign", "tables", "ablation"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     return import_module("campaign"), import_module("tables")
 
@@ -82,3 +82,23 @@ def test_the_readmes_table_is_of_the_results_that_are_kept(scripts: tuple[Any, A
     readme = (ROOT / "README.md").read_text("utf-8")
     for line in tables._lines([tables.row_of(name) for name in tables.ORDER]):
         assert line in readme, "make tables"
+
+
+def test_the_ablations_table_is_of_the_results_that_are_kept(scripts: tuple[Any, Any]) -> None:
+    ablation = import_module("ablation")
+    page = (ROOT / "docs" / "ablation.md").read_text("utf-8")
+    for line in ablation.lines_of("hopper_ablation"):
+        assert line in page, "python benchmarks/ablation.py"
+
+
+def test_a_row_of_an_ablation(scripts: tuple[Any, Any], tmp_path: Path) -> None:
+    ablation = import_module("ablation")
+    folder = tmp_path / "hopper_ablation"
+    folder.mkdir()
+    for seed in range(3):
+        returns = [[100.0 * seed, 100.0 * seed]] * 9 + [[1000.0, 3000.0]] + [[500.0, 1500.0]] * 10
+        inside = {"q_predicted": [None] * 19 + [480.0], "q_realised": [240.0] * 20, "saturated_actions": [0.25] * 20}
+        (folder / f"n3-seed-{seed}.json").write_text(json.dumps({"returns": returns, "diagnosis": inside}))
+    lines = ablation.lines_of("hopper_ablation", tmp_path)
+    assert "| n3 | 3 | 1,000 [1,000, 1,000] | 2,000 | 50 % | 480 | 240 | 25 % |" in lines
+    assert "| plain | 0 | not run yet | | | | | |" in lines

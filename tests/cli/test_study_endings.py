@@ -126,7 +126,7 @@ def test_a_killed_process_is_said_and_gone_on_with(tmp_path: Path) -> None:
 @pytest.mark.timeout(240)
 def test_a_study_that_is_killed_ends_as_if_nobody_had() -> None:
     script = str(SCRIPTS / "study_kills.py")
-    command = [sys.executable, script, "--kills", "3", "--runs", "3", "--steps", "1000"]
+    command = [sys.executable, script, "--kills", "3", "--runs", "2", "--steps", "800"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     counts = json.loads(ended.stdout)

@@ -85,13 +85,13 @@ def test_it_is_logged_and_changes_nothing(update: str, monkeypatch: pytest.Monke
     recorder = Recorder()
     model = DDPG("MlpPolicy", "Pendulum-v1", update=update, **SMALL)  # type: ignore[arg-type]
     model.set_logger(Logger(None, [recorder]))
-    model.learn(3000, log_interval=1)
+    model.learn(2000, log_interval=1)
     logged = [row for row in recorder.rows if "diagnosis/saturated_actions" in row]
-    assert [row["step"] for row in logged] == [200, 1200, 2200]
+    assert [row["step"] for row in logged] == [200, 1200]
     assert {f"diagnosis/{name}" for name in Diagnosis._fields} <= logged[-1].keys()
     monkeypatch.setattr("sb3_ddpg_custom.diagnosis.diagnose.diagnose", lambda model: None)
     other = DDPG("MlpPolicy", "Pendulum-v1", update=update, **SMALL)  # type: ignore[arg-type]
-    other.learn(3000, log_interval=1)
+    other.learn(2000, log_interval=1)
     for one, two in zip(model.policy.parameters(), other.policy.parameters(), strict=True):
         assert th.equal(one, two)
 
