@@ -2,7 +2,9 @@
 
 import itertools
 import os
+import queue
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 # Measured on 500x500 frames of Pendulum: "ultrafast" takes 2.3 ms a frame and 177 kB per 100 frames,
 # "veryfast" 3.6 ms and 57 kB. Rendering such a frame takes 3.2 ms.
 _ENCODER_OPTIONS = {"preset": "veryfast", "crf": "23"}
+
+_MOST_WAITING = 8  # frames between the environment and the encoder
 
 _PARTIAL_NAME = re.compile(r"\..+\.\d+-\d+\.partial\.mp4")
 _serial = itertools.count()  # tells apart the files that one process writes at the same time
@@ -41,8 +45,9 @@ def require_av() -> None:
 class VideoFile:
     """One MP4 file (H.264, yuv420p) being written.
 
-    Frames go to the encoder one by one; nothing but its short look-ahead is held in memory. Until ``finish``
-    the file has a hidden name, so a file with a video's name is always whole.
+    Frames are encoded in a thread beside the environment's next steps. At most eight wait for it, and nothing but these
+    and the encoder's short look-ahead is held in memory. Until ``finish`` the file has a hidden name, so a file with a
+    video's name is always whole.
 
     :param folder: an existing folder
     :param stem: the file's name without ".mp4"; "-1", "-2", ... is added when the name is taken
@@ -64,17 +69,39 @@ class VideoFile:
         self._finished = False
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
+        self._waiting: queue.Queue[NDArray[np.uint8] | None] = queue.Queue(_MOST_WAITING)
+        self._encoder: threading.Thread | None = None
+        self._error: BaseException | None = None
 
     def add(self, frame: NDArray[np.uint8]) -> None:
-        """Encode one frame.
+        """Hand one frame to the encoder, and wait where it is too far behind.
 
         H.264 with yuv420p needs even sizes: a frame with an odd size repeats its last row or column. The
         first frame decides the size of the video; later frames of another size are rescaled to it.
 
-        :param frame: (height, width, 3) uint8, red, green, blue
+        :param frame: (height, width, 3) uint8, red, green, blue; it is copied
+        :raises OSError: if this frame or an earlier one cannot be written
         """
-        with self._naming_errors():
-            self._encode(frame)
+        if self._encoder is None:
+            # It must not keep the interpreter, which runs finish() when it ends.
+            self._encoder = threading.Thread(target=self._encode_all, name=f"film {self.stem}", daemon=True)
+            self._encoder.start()
+        self._raise_error()
+        self._waiting.put(frame.copy())
+
+    def _encode_all(self) -> None:
+        while (frame := self._waiting.get()) is not None:
+            if self._error is None:
+                try:
+                    self._encode(frame)
+                except BaseException as error:  # for whoever films: this thread has nobody to tell
+                    self._error = error
+
+    def _raise_error(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            with self._naming_errors():
+                raise error
 
     def _encode(self, frame: NDArray[np.uint8]) -> None:
         import av
@@ -103,7 +130,11 @@ class VideoFile:
         if self._finished or self.owner != os.getpid():
             return None
         self._finished = True
+        if self._encoder is not None:
+            self._waiting.put(None)
+            self._encoder.join()
         try:
+            self._raise_error()
             if self._container is None or self._stream is None or self.frames == 0:
                 return None
             with self._naming_errors():
