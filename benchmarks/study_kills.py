@@ -32,7 +32,8 @@ def main(
     moments = random.Random(seed)
     command = [
         *(sys.executable, "-m", "sb3_ddpg_custom.cli", "train", "pendulum", "--seeds", f"0-{runs - 1}"),
-        *("--jobs", str(jobs), "--steps", str(steps), "--eval-episodes", "2", "--checkpoint-every", "200", "--out"),
+        *("--jobs", str(jobs), "--steps", str(steps), "--eval-episodes", "2", "--eval-max-steps", "20"),
+        *("--checkpoint-every", "200", "--out"),
     ]
     counts = {"kills": 0, "commands": 0}
     faults: list[str] = []

@@ -20,7 +20,18 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /pro
 RUNS = Path("Pendulum-v1", SETTING)
 COMMAND = [
     *(sys.executable, "-W", "ignore", "-m", "sb3_ddpg_custom.cli", "train", "pendulum", "--seeds", "0-2"),
-    *("--steps", "4000", "--eval-episodes", "2", "--checkpoint-every", "200", *SMALL, "--out"),
+    *(
+        "--steps",
+        "4000",
+        "--eval-episodes",
+        "2",
+        "--eval-max-steps",
+        "20",
+        "--checkpoint-every",
+        "200",
+        *SMALL,
+        "--out",
+    ),
 ]
 
 

@@ -49,7 +49,8 @@ def test_the_command_that_is_stopped_goes_on(tmp_path: Path, engine: str, monkey
     pytest.importorskip({"ray": "ray", "slurm:local": "submitit"}.get(engine, "sys"))
     command = [
         *(sys.executable, "-m", "sb3_ddpg_custom.cli", "train", "pendulum", "--seeds", "0-2", "--jobs", "2"),
-        *("--steps", "3000", "--eval-episodes", "2", "--checkpoint-every", "50", "--out", str(tmp_path), *SMALL),
+        *("--steps", "3000", "--eval-episodes", "2", "--eval-max-steps", "20", "--checkpoint-every", "50"),
+        *("--out", str(tmp_path), *SMALL),
     ]
     # Ctrl-C in a terminal reaches every process of the group.
     process = subprocess.Popen(
@@ -108,7 +109,7 @@ def test_a_request_that_cannot_be_met_is_not_tried_again(
 def test_a_killed_process_is_said_and_gone_on_with(tmp_path: Path) -> None:
     command = [
         *(sys.executable, "-m", "sb3_ddpg_custom.cli", "train", "pendulum", "--seeds", "0", "--steps", "6000"),
-        *("--eval-episodes", "2", "--out", str(tmp_path), "--retry", "1", "--json", *SMALL),
+        *("--eval-episodes", "2", "--eval-max-steps", "20", "--out", str(tmp_path), "--retry", "1", "--json", *SMALL),
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     run = tmp_path / "Pendulum-v1" / SETTING / "seed-0"
@@ -153,7 +154,14 @@ def test_a_job_that_slurm_preempts_goes_on_from_where_it_was(ddpg: Ddpg, tmp_pat
 
     overrides = tuple(word.removeprefix("--set=") for word in SMALL)
     template = TrainRequest(
-        env="pendulum", out=tmp_path, steps=6000, video="none", checkpoint_every=200, eval_episodes=2, threads=1
+        env="pendulum",
+        out=tmp_path,
+        steps=6000,
+        video="none",
+        checkpoint_every=200,
+        eval_episodes=2,
+        eval_max_steps=20,
+        threads=1,
     )
     (job,) = plan_jobs(template, ["pendulum"], [Setting(name="small", overrides=overrides)], [0])
     write_job(job)
@@ -174,7 +182,20 @@ def test_a_job_that_slurm_preempts_goes_on_from_where_it_was(ddpg: Ddpg, tmp_pat
     engine.close()
     assert (ended[0].code, ended[0].reason) == (0, None)
     assert "from step" in (job.folder / "log.txt").read_text()
-    options = ("--steps", 6000, "--checkpoint-every", 200, "--eval-episodes", 2, "--threads", 1, "--seed", 0)
+    options = (
+        "--steps",
+        6000,
+        "--checkpoint-every",
+        200,
+        "--eval-episodes",
+        2,
+        "--eval-max-steps",
+        20,
+        "--threads",
+        1,
+        "--seed",
+        0,
+    )
     ddpg("train", "pendulum", *options, *SMALL, "--video", "none", "--out", tmp_path / "whole")
     assert_same_run(tmp_path / "whole" / "Pendulum-v1" / "1", job.folder)
 

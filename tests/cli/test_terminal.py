@@ -70,7 +70,7 @@ def test_a_long_evaluation_says_how_far_it_is_where_there_is_no_terminal(
 def test_a_training_says_how_far_its_evaluation_is(
     ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sb3_ddpg_custom.cli.progress._SILENCE_SECONDS", 0.0)
+    monkeypatch.setattr("sb3_ddpg_custom.cli.watching.training_progress._SILENCE_SECONDS", 0.0)
     printed = ddpg("train", "Tiny-v0", "--out", tmp_path, *small).stderr
     assert "evaluating at step 50: 0 of 2 episodes\n" in printed
     assert "step 7 of 100" in printed

@@ -22,7 +22,8 @@ from sb3_ddpg_custom.cli.search.trial_runs import evaluations
 
 optuna = pytest.importorskip("optuna")
 # No pruning: which of two trials is below the median depends on which comes first.
-QUICK = ("--steps", "200", "--eval-episodes", "1", "--seeds-per-trial", "2", "--no-prune", *SMALL)
+EPISODES_OF_20 = "--set=env_wrapper=[{gymnasium.wrappers.TimeLimit: {max_episode_steps: 20}}]"
+QUICK = ("--steps", "200", "--eval-episodes", "1", "--seeds-per-trial", "2", "--no-prune", EPISODES_OF_20, *SMALL)
 SPACE = """
 learning_rate: {low: 1e-4, high: 1e-2, log: true}
 n_steps: {low: 1, high: 3}

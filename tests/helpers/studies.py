@@ -10,7 +10,7 @@ from sb3_ddpg_custom.cli.experiments.plan import name_of_setting
 from sb3_ddpg_custom.cli.status import read_status
 
 #: options of a run that takes a second
-SHORT = ("--steps", 300, "--eval-episodes", 2, "--eval-every", 150, *SMALL)
+SHORT = ("--steps", 300, "--eval-episodes", 2, "--eval-every", 150, "--eval-max-steps", 20, *SMALL)
 #: the folder of runs with :data:`conftest.SMALL`
 SETTING = name_of_setting(None, [word.removeprefix("--set=") for word in SMALL])
 
