@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 SOURCES := sb3_ddpg_custom wrappers cli zoo_configs tests benchmarks docs examples
 
-.PHONY: train test format lint type check docs campaign tables release-check clean
+.PHONY: train test format lint type check docs pictures campaign tables release-check clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -40,6 +40,9 @@ check: lint type test  ## everything CI runs
 docs: $(VENV)/.installed  ## build the site from docs/ into site/; a dead link fails
 	$(PIP) install --quiet -c constraints.txt -e ".[docs]"
 	$(BIN)/mkdocs build --strict
+
+pictures: $(VENV)/.installed-test  ## make the pictures of README and docs from a real run; needs Chromium
+	$(BIN)/python docs/pictures.py
 
 campaign: $(VENV)/.installed  ## train every shipped configuration with five seeds: days; goes on where it stopped
 	$(PIP) install --quiet -c constraints.txt -e ".[mujoco,box2d,numba]"

@@ -1,6 +1,7 @@
 """The pages say what the code does: their lines, their picture, their examples."""
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -37,6 +38,20 @@ def test_the_map_of_the_house_is_up_to_date(rooms: ModuleType) -> None:
     """Where it fails: python docs/rooms.py."""
     assert rooms.PAGE.read_text("utf-8") == rooms.page()
     assert rooms.PICTURE.read_text("utf-8") == rooms.picture()
+
+
+def test_no_picture_is_older_than_what_it_shows() -> None:
+    """Where it fails: make pictures."""
+    spec = importlib.util.spec_from_file_location("pictures", ROOT / "docs" / "pictures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    pictures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pictures)
+    assert json.loads(pictures.NOTE.read_text()) == {name: pictures.digest(name) for name in pictures.SOURCES}
+    shown = "".join(page.read_text("utf-8") for page in PAGES)
+    for name in pictures.SOURCES:
+        assert (ROOT / "docs" / name).stat().st_size > 1000
+        assert name in shown
 
 
 def test_imports_point_one_way(rooms: ModuleType) -> None:

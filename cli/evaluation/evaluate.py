@@ -1,6 +1,6 @@
 """Evaluate a checkpoint, as a plain function: ``ddpg evaluate`` without the command line."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -68,13 +68,16 @@ class EvaluateResult:
     returns: tuple[float, ...]
 
 
-def evaluate(request: EvaluateRequest, console: Console) -> EvaluateResult:
+def evaluate(
+    request: EvaluateRequest, console: Console, *, choose: Callable[..., Predictor] | None = None
+) -> EvaluateResult:
     """Play episodes without exploration noise, on start states that no training has seen.
 
     Nothing in the checkpoint is run: see :mod:`sb3_ddpg_custom.checkpoint.read`.
 
     :param request: what to do
     :param console: for progress
+    :param choose: gives the policy, from the request, the checkpoint and the envs; None for the checkpoint's own
     :raises UsageError: if the checkpoint or the env does not serve
     :raises RunError: if the env fails
     """
@@ -107,7 +110,7 @@ def evaluate(request: EvaluateRequest, console: Console) -> EvaluateResult:
         if request.video is None:
             raise
         raise UsageError(f"--video {shown(request.video)}: {error.strerror or error}") from error
-    played = _play(request, checkpoint, envs, env_id, console)
+    played = _play(request, checkpoint, envs, env_id, console, choose or policy_of)
     returns = played.returns
     return EvaluateResult(
         env_id=env_id,
@@ -125,12 +128,19 @@ def evaluate(request: EvaluateRequest, console: Console) -> EvaluateResult:
     )
 
 
-def _play(request: EvaluateRequest, checkpoint: Checkpoint, envs: VecEnv, env_id: str, console: Console) -> Episodes:
+def _play(
+    request: EvaluateRequest,
+    checkpoint: Checkpoint,
+    envs: VecEnv,
+    env_id: str,
+    console: Console,
+    choose: Callable[..., Predictor],
+) -> Episodes:
     """Play, close the envs, and turn whatever they raise into one sentence."""
     try:
         with exits_are_errors():
             try:
-                policy = _policy(request, checkpoint, envs)
+                policy = choose(request, checkpoint, envs)
                 with episode_progress(console, env_id, request.episodes) as on_step:
                     played = play(policy, envs, request.episodes, on_step=on_step)
                 remark = remark_on_cuts(envs, "--max-steps")
@@ -150,7 +160,13 @@ def _play(request: EvaluateRequest, checkpoint: Checkpoint, envs: VecEnv, env_id
     return played
 
 
-def _policy(request: EvaluateRequest, checkpoint: Checkpoint, envs: VecEnv) -> Predictor:
+def policy_of(request: EvaluateRequest, checkpoint: Checkpoint, envs: VecEnv) -> Predictor:
+    """Give a checkpoint's policy.
+
+    :param request: whether it may be unpickled
+    :param checkpoint: as it was read
+    :param envs: that it plays in
+    """
     if not request.trust_pickle:
         return build_policy(checkpoint, envs.observation_space, envs.action_space)
     from sb3_ddpg_custom.ddpg import DDPG

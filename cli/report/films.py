@@ -7,7 +7,6 @@ from typing import NamedTuple
 _FOLDER = "videos"
 _MOST_BYTES = 4_000_000
 _MOST_IN_ALL = 24_000_000
-_MOST_OF_A_RUN = 3
 
 
 class Film(NamedTuple):
@@ -22,7 +21,7 @@ class Film(NamedTuple):
 
 
 def films_of(run: Path, *, left: int = _MOST_IN_ALL) -> tuple[list[Film], list[str]]:
-    """Take the first film of a training, its last one, and that of the trained policy.
+    """Take the first film of a training, its last one, that of the trained policy, and that of the learning.
 
     :param run: its folder
     :param left: bytes that the page has left for films
@@ -30,8 +29,9 @@ def films_of(run: Path, *, left: int = _MOST_IN_ALL) -> tuple[list[Film], list[s
     """
     paths = [path for path in sorted((run / _FOLDER).glob("*.mp4")) if path.is_file() and path.stat().st_size]
     trained = [path for path in paths if path.name.startswith("trained")]
-    training = [path for path in paths if path not in trained]
-    chosen = list(dict.fromkeys([*training[:1], *training[-1:], *trained[-1:]]))[:_MOST_OF_A_RUN]
+    learning = [path for path in paths if path.name.startswith("learning")]
+    training = [path for path in paths if path not in (*trained, *learning)]
+    chosen = list(dict.fromkeys([*learning[-1:], *training[:1], *training[-1:], *trained[-1:]]))
     films, taken = [], 0
     for path in chosen:
         size = path.stat().st_size

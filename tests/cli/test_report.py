@@ -129,12 +129,17 @@ def test_films_are_few_and_small(tmp_path: Path) -> None:
     for number in (0, 1, 8, 27):
         (folder / f"episode-{number:06d}.mp4").write_bytes(b"x" * 100)
     (folder / "trained-000000.mp4").write_bytes(b"y" * 300)
+    (folder / "learning.mp4").write_bytes(b"z" * 90)
     films, left_out = films_of(tmp_path)
-    assert [film.name for film in films] == ["episode-000000.mp4", "episode-000027.mp4", "trained-000000.mp4"]
+    assert [film.name for film in films] == [
+        *("learning.mp4", "episode-000000.mp4", "episode-000027.mp4", "trained-000000.mp4")
+    ]
     assert left_out == ["episode-000001.mp4", "episode-000008.mp4"]
-    assert bytes_of(films) == pytest.approx(500, abs=90)
-    assert films[2].source == "data:video/mp4;base64," + "eXl5" * 100
-    assert [film.name for film in films_of(tmp_path, left=250)[0]] == ["episode-000000.mp4", "episode-000027.mp4"]
+    assert bytes_of(films) == pytest.approx(590, abs=120)
+    assert films[3].source == "data:video/mp4;base64," + "eXl5" * 100
+    assert [film.name for film in films_of(tmp_path, left=300)[0]] == [
+        *("learning.mp4", "episode-000000.mp4", "episode-000027.mp4")
+    ]
     (folder / "episode-000000.mp4").write_bytes(b"x" * 4_000_001)
     assert "episode-000000.mp4" in films_of(tmp_path)[1]
 

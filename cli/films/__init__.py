@@ -1,0 +1,1 @@
+"""Films of a run beside those that it makes while it trains."""
