@@ -128,8 +128,9 @@ def _groups(loaded: Loaded, examined: Examined, charts: list[dict[str, Any]]) ->
                 "findings": [(setting, [one]) for env, setting, one in examined.of_settings if env == environment],
             }
         )
-    sentences = [] if comparison is None else [pair.sentence for pair in comparison.pairs]
-    return groups, sorted(sentences, key=lambda sentence: sentence.startswith("Nothing can be said"))
+    pairs = [] if comparison is None else [pair for pair in comparison.pairs if pair.environments]
+    # What can be said comes first.
+    return groups, sorted((pair.sentence for pair in pairs), key=lambda text: text.startswith("Nothing can be said"))
 
 
 def _runs(loaded: Loaded, examined: Examined, charts: list[dict[str, Any]]) -> list[dict[str, Any]]:
