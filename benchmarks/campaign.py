@@ -4,13 +4,15 @@ python benchmarks/campaign.py               # goes on where it stopped; make cam
 python benchmarks/campaign.py hopper        # only benchmarks/studies/hopper.yml
 
 Each file of ``benchmarks/studies`` is one that ``ddpg study`` makes; the runs lie in ``benchmarks/runs``, which git
-ignores, and the JSONs in ``benchmarks/results``, from which ``benchmarks/tables.py`` makes the tables.
+ignores, and the JSONs in ``benchmarks/results``, from which ``benchmarks/tables.py`` makes the tables. What a JSON tells
+of is not run again, on whatever machine, unless its settings have changed since.
 """
 
 import hashlib
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +23,9 @@ import typer
 import yaml
 
 from sb3_ddpg_custom.cli.config.settings import Settings
-from sb3_ddpg_custom.cli.experiments.plan import JOB_FILE, read_job
+from sb3_ddpg_custom.cli.experiments.options import StudyRequest
+from sb3_ddpg_custom.cli.experiments.plan import JOB_FILE, Job, read_job
+from sb3_ddpg_custom.cli.experiments.study_file import jobs_of_file
 from sb3_ddpg_custom.cli.results.curves import read_curves
 from sb3_ddpg_custom.cli.run_folder import is_done
 
@@ -40,31 +44,77 @@ def main(
     jobs: Annotated[str, typer.Option(help="As of ddpg study.")] = "auto",
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = RUNS,
 ) -> None:
-    """Make what is missing, and write a JSON for each run as it ends."""
+    """Make what no JSON tells of, seed by seed, and write a JSON for each run as it ends."""
     for name in studies or ORDER:
         file = STUDIES / f"{name}.yml"
         if not file.exists():
             raise SystemExit(f"there is no {file}")
-        command = [sys.executable, "-m", "sb3_ddpg_custom.cli", "study", str(file), "--out", str(runs), "--jobs", jobs]
+        missing = [job for job in jobs_of_file(StudyRequest(file=file, out=runs)) if not is_kept(job, name)]
+        for seed in dict.fromkeys(sorted(job.seed for job in missing)):
+            _make(name, file, seed, {job.setting for job in missing if job.seed == seed}, runs, jobs)
+
+
+def _make(name: str, file: Path, seed: int, settings: set[str], runs: Path, jobs: str) -> None:
+    runs.mkdir(parents=True, exist_ok=True)
+    # Beside the study, whose settings may name files there.
+    with tempfile.NamedTemporaryFile("w", suffix=".yml", prefix=".part-", dir=file.parent) as part:
+        yaml.safe_dump(part_of(yaml.safe_load(file.read_text()), name, seed, settings), part, sort_keys=False)
+        part.flush()
+        command = [sys.executable, "-m", "sb3_ddpg_custom.cli", "study", part.name, "--out", str(runs), "--jobs", jobs]
         process = subprocess.Popen(command)
         while process.poll() is None:
             time.sleep(_LOOK_SECONDS)
             keep_results(runs / name, name)
-        keep_results(runs / name, name)
-        if process.returncode > 128:  # a signal: it has saved what it had
-            raise SystemExit(process.returncode)
+    keep_results(runs / name, name)
+    if process.returncode > 128:  # a signal: it has saved what it had
+        raise SystemExit(process.returncode)
+
+
+def part_of(study: dict[str, Any], name: str, seed: int, settings: set[str]) -> dict[str, Any]:
+    """Take one seed and some settings of a study.
+
+    :param study: as its file has it
+    :param name: of the study
+    :param seed: of all runs
+    :param settings: their names
+    """
+    part = {**study, "name": name, "seeds": [seed]}
+    if "settings" in study:
+        part["settings"] = {key: value for key, value in study["settings"].items() if key in settings}
+    return part
+
+
+def is_kept(job: Job, name: str) -> bool:
+    """Say whether a JSON tells of a run with these very settings.
+
+    :param job: the run
+    :param name: of its study
+    """
+    result = result_of(job, name)
+    if not result.exists():
+        return False
+    return settings_hash(json.loads(result.read_text())["settings"]) == settings_hash(job.entry)
+
+
+def result_of(job: Job, name: str) -> Path:
+    """Name the JSON of a run.
+
+    :param job: the run
+    :param name: of its study
+    """
+    return RESULTS / name / f"{job.setting}-seed-{job.seed}.json"
 
 
 def keep_results(study: Path, name: str) -> None:
-    """Write a JSON for each finished run that has none yet.
+    """Write a JSON for each finished run that has none yet, or one of other settings.
 
     :param study: folder of the runs
     :param name: of the study
     """
     for path in sorted(study.glob(f"*/*/*/{JOB_FILE}")):
         job = read_job(path.parent)
-        result = RESULTS / name / f"{job.setting}-seed-{job.seed}.json"
-        if not result.exists() and is_done(job.folder, job.total_steps):
+        result = result_of(job, name)
+        if not is_kept(job, name) and is_done(job.folder, job.total_steps):
             result.parent.mkdir(parents=True, exist_ok=True)
             result.write_text(json.dumps(_result(path.parent), separators=(",", ":")) + "\n")
 

@@ -102,3 +102,50 @@ def test_a_row_of_an_ablation(scripts: tuple[Any, Any], tmp_path: Path) -> None:
     lines = ablation.lines_of("hopper_ablation", tmp_path)
     assert "| n3 | 3 | 1,000 [1,000, 1,000] | 2,000 | 50 % | 480 | 240 | 25 % |" in lines
     assert "| plain | 0 | not run yet | | | | | |" in lines
+
+
+def test_what_is_kept_is_not_run_again(
+    scripts: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign, _ = scripts
+    monkeypatch.setattr(campaign, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(campaign, "STUDIES", tmp_path)
+    study = {"envs": ["pendulum"], "seeds": "0-1", "settings": {"a": {}, "b": {"tau": 0.5}}, "train": {"steps": 300}}
+    (tmp_path / "mine.yml").write_text(json.dumps(study))
+    made: list[Any] = []
+    monkeypatch.setattr(campaign, "_make", lambda name, file, seed, settings, *_: made.append((seed, settings)))
+    campaign.main(["mine"], "1", tmp_path / "runs")
+    assert made == [(0, {"a", "b"}), (1, {"a", "b"})]
+
+    request = campaign.StudyRequest(file=tmp_path / "mine.yml", out=tmp_path / "runs")
+    jobs = campaign.jobs_of_file(request)
+    for job in jobs[:3]:  # a with both seeds, b with the first one
+        result = campaign.result_of(job, "mine")
+        result.parent.mkdir(parents=True, exist_ok=True)
+        settings = job.entry if job.setting == "a" else {**job.entry, "tau": 0.4}  # b has changed since
+        result.write_text(json.dumps({"settings": settings}))
+    made.clear()
+    campaign.main(["mine"], "1", tmp_path / "runs")
+    assert made == [(0, {"b"}), (1, {"b"})]
+    part = campaign.part_of(study, "mine", 1, {"b"})
+    assert part == {**study, "name": "mine", "seeds": [1], "settings": {"b": {"tau": 0.5}}}
+    assert "settings" not in campaign.part_of({"envs": ["pendulum"]}, "mine", 1, {"default"})
+
+
+def test_a_campaign_makes_what_is_missing(
+    scripts: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign, _ = scripts
+    monkeypatch.setattr(campaign, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(campaign, "STUDIES", tmp_path)
+    monkeypatch.setattr(campaign, "_LOOK_SECONDS", 0.1)
+    small = {"policy_kwargs.net_arch": [8], "learning_starts": 20, "batch_size": 8}
+    train = {"steps": 100, "eval_every": 50, "eval_episodes": 1, "eval_max_steps": 20}
+    (tmp_path / "mine.yml").write_text(
+        json.dumps({"envs": ["pendulum"], "seeds": [3], "settings": {"a": small}, "train": train})
+    )
+    campaign.main(["mine"], "1", tmp_path / "runs")
+    (result,) = (tmp_path / "results" / "mine").iterdir()
+    assert result.name == "a-seed-3.json"
+    assert json.loads(result.read_text())["steps"] == [50, 100]
+    assert [path.name for path in tmp_path.glob(".part-*")] == []
