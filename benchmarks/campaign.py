@@ -4,8 +4,8 @@ python benchmarks/campaign.py               # goes on where it stopped; make cam
 python benchmarks/campaign.py hopper        # only benchmarks/studies/hopper.yml
 
 Each file of ``benchmarks/studies`` is one that ``ddpg study`` makes; the runs lie in ``benchmarks/runs``, which git
-ignores, and the JSONs in ``benchmarks/results``, from which ``benchmarks/tables.py`` makes the tables. What a JSON tells
-of is not run again, on whatever machine, unless its settings have changed since.
+ignores, and the JSONs in ``benchmarks/results``, from which ``benchmarks/tables.py`` makes the tables. What a JSON
+tells of is not run again, on whatever machine, unless its settings have changed since.
 """
 
 import hashlib
