@@ -1,12 +1,15 @@
 """The command line, called in this process, and small environments to train on."""
 
+import atexit
 import contextlib
 import gc
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,10 @@ from sb3_ddpg_custom.wrappers import episode_log
 # A shell ignores SIGINT in what it runs in the background, and processes inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# SB3 makes a folder for each training that logs nowhere: thousands of them.
+os.environ["SB3_LOGDIR"] = tempfile.mkdtemp(prefix="sb3-logs-of-tests-")
+atexit.register(shutil.rmtree, os.environ["SB3_LOGDIR"], ignore_errors=True)
 
 # Small nets, few steps before the first update, and no frames to draw.
 SMALL = ("--set=policy_kwargs.net_arch=[16,16]", "--set=learning_starts=20", "--set=batch_size=16", "--set=gamma=0.9")
