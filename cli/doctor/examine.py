@@ -21,11 +21,13 @@ class Examined:
     :param of_runs: for each run, in the order in which they were loaded
     :param of_settings: environment, setting, and what was found between its seeds
     :param unseen: for each run, what there was nothing to tell by: a phrase, empty where all was there
+    :param facts: for each run, what was looked at
     """
 
     of_runs: tuple[tuple[Finding, ...], ...]
     of_settings: tuple[tuple[str, str, Finding], ...]
     unseen: tuple[str, ...]
+    facts: tuple[Facts, ...]
 
 
 def examine(loaded: Loaded) -> Examined:
@@ -33,11 +35,7 @@ def examine(loaded: Loaded) -> Examined:
 
     :param loaded: runs
     """
-    of_runs, unseen = [], []
-    for one in loaded.found:
-        facts = facts_of(one)
-        of_runs.append(tuple(findings(facts)))
-        unseen.append(_unseen(facts))
+    facts = tuple(facts_of(one) for one in loaded.found)
     of_settings = []
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in loaded.runs:
@@ -49,7 +47,12 @@ def examine(loaded: Loaded) -> Examined:
         finding = seeds_disagree(finals, gains) if len(finals) else None
         if finding is not None:
             of_settings.append((environment, setting, finding))
-    return Examined(tuple(of_runs), tuple(of_settings), tuple(unseen))
+    return Examined(
+        of_runs=tuple(tuple(findings(one)) for one in facts),
+        of_settings=tuple(of_settings),
+        unseen=tuple(_unseen(one) for one in facts),
+        facts=facts,
+    )
 
 
 def facts_of(found: Found) -> Facts:

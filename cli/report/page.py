@@ -12,7 +12,7 @@ from sb3_ddpg_custom.analysis.comparison import compare
 from sb3_ddpg_custom.analysis.runs import Run
 from sb3_ddpg_custom.analysis.sentences import counted
 from sb3_ddpg_custom.atomic import replacing
-from sb3_ddpg_custom.cli.doctor.examine import Examined, examine, facts_of
+from sb3_ddpg_custom.cli.doctor.examine import Examined, examine
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.paths import shown
 from sb3_ddpg_custom.cli.report.charts import chart_of_settings, charts_of_run
@@ -137,8 +137,9 @@ def _runs(loaded: Loaded, examined: Examined, charts: list[dict[str, Any]]) -> l
     described = []
     left = MOST_IN_ALL
     in_full = len(loaded.runs) <= _MOST_RUNS_IN_FULL
-    for run, found, seen, missing in zip(loaded.runs, loaded.found, examined.of_runs, examined.unseen, strict=True):
-        own = charts_of_run(facts_of(found)) if in_full else []
+    columns = loaded.runs, loaded.found, examined.of_runs, examined.unseen, examined.facts
+    for run, found, seen, missing, facts in zip(*columns, strict=True):
+        own = charts_of_run(facts) if in_full else []
         films, left_out = films_of(found.place.path, left=left) if found.place.path.is_dir() else ([], [])
         left -= bytes_of(films)
         document = (own_config(found.place.path) if found.place.path.is_dir() else None) or {}
