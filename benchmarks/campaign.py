@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,7 +64,8 @@ def _make(name: str, file: Path, seed: int, settings: set[str], runs: Path, jobs
         command = [sys.executable, "-m", "sb3_ddpg_custom.cli", "study", part.name, "--out", str(runs), "--jobs", jobs]
         process = subprocess.Popen(command)
         while process.poll() is None:
-            time.sleep(_LOOK_SECONDS)
+            with suppress(KeyboardInterrupt):  # which the study gets, too: it saves what it has
+                time.sleep(_LOOK_SECONDS)
             keep_results(runs / name, name)
     keep_results(runs / name, name)
     if process.returncode > 128:  # a signal: it has saved what it had

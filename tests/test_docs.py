@@ -24,14 +24,19 @@ def test_each_equation_stands_beside_the_lines_that_run() -> None:
         assert any(lines[start : start + len(wanted)] == wanted for start in range(len(lines))), (name, code)
 
 
-@pytest.fixture(scope="module")
-def rooms() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("rooms", ROOT / "docs" / "rooms.py")
+def script(name: str) -> ModuleType:
+    """Import a script of the docs."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def rooms() -> ModuleType:
+    return script("rooms")
 
 
 def test_the_map_of_the_house_is_up_to_date(rooms: ModuleType) -> None:
@@ -42,11 +47,7 @@ def test_the_map_of_the_house_is_up_to_date(rooms: ModuleType) -> None:
 
 def test_no_picture_is_older_than_what_it_shows() -> None:
     """Where it fails: make pictures."""
-    spec = importlib.util.spec_from_file_location("pictures", ROOT / "docs" / "pictures.py")
-    assert spec is not None
-    assert spec.loader is not None
-    pictures = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(pictures)
+    pictures = script("pictures")
     assert json.loads(pictures.NOTE.read_text()) == {name: pictures.digest(name) for name in pictures.SOURCES}
     shown = "".join(page.read_text("utf-8") for page in PAGES)
     for name in pictures.SOURCES:

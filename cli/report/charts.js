@@ -3,7 +3,6 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const LEFT = 58, RIGHT = 14, TOP = 10, BOTTOM = 34;
-const DASHES = ["", "7 4", "2 3", "9 3 2 3"];
 
 const charts = JSON.parse(document.getElementById("charts").textContent);
 
@@ -97,7 +96,7 @@ class Chart {
     const name = `inside-${this.data.number}`, clip = element(svg, "clipPath", { id: name });
     element(clip, "rect", { x: LEFT, y: 0, width: width - LEFT - RIGHT, height: bottom + 1 });
     const inside = element(svg, "g", { "clip-path": `url(#${name})` });
-    this.data.lines.forEach((line, number) => this.line(inside, line, DASHES[number % DASHES.length]));
+    this.data.lines.forEach((line) => this.line(inside, line));
     this.cursor = element(svg, "line", { y1: TOP, y2: bottom, class: "cursor", visibility: "hidden" });
     this.chosen = element(svg, "rect", { y: TOP, height: bottom - TOP, class: "chosen", visibility: "hidden" });
     this.dots = this.data.lines.map((line) => element(svg, "circle", { r: 3.5, fill: line.colour, visibility: "hidden" }));
@@ -107,7 +106,7 @@ class Chart {
     svg.addEventListener("pointerup", (event) => this.choose(event.offsetX));
   }
 
-  line(parent, line, dash) {
+  line(parent, line) {
     const there = line.x.map((_, i) => i).filter((i) => !this.data.log || line.y[i] > 0);
     if (line.low) {
       const whole = there.filter((i) => line.low[i] != null && line.high[i] != null);
@@ -116,7 +115,7 @@ class Chart {
       element(parent, "polygon", { points, fill: line.colour, "fill-opacity": 0.18 });
     }
     const points = there.map((i) => `${this.px(line.x[i])},${this.py(line.y[i])}`).join(" ");
-    const style = { points, fill: "none", stroke: line.colour, "stroke-width": 2, "stroke-dasharray": dash };
+    const style = { points, fill: "none", stroke: line.colour, "stroke-width": 2, "stroke-dasharray": line.dash };
     element(parent, "polyline", style);
     if (there.length === 1)
       element(parent, "circle", { cx: this.px(line.x[there[0]]), cy: this.py(line.y[there[0]]), r: 3, fill: line.colour });

@@ -19,6 +19,8 @@ _DIGITS = 5
 # Of a chart's lines in turn: told apart on light and on dark paper, and by people who see no red or no green.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b1599b", "#b07d00", "#3fa0d6")
 
+_DASHES = ("", "7 4", "2 3", "9 3 2 3")
+
 
 def charts_of_run(facts: Facts) -> list[Chart]:
     """Choose what to show of one run; a chart without a point is left out.
@@ -114,7 +116,12 @@ def _short(value: float) -> float | None:
 def _chart(title: str, lines: Sequence[dict[str, Any]], *, log: bool = False) -> Chart:
     drawn = [line for line in lines if line["x"]]
     coloured = [
-        {**line, "colour": line.get("colour") or _COLOURS[number % len(_COLOURS)]} for number, line in enumerate(drawn)
+        {
+            **line,
+            "colour": line.get("colour") or _COLOURS[number % len(_COLOURS)],
+            "dash": _DASHES[number % len(_DASHES)],
+        }
+        for number, line in enumerate(drawn)
     ]
     return {"title": title, "lines": coloured, "log": log, "said": _said(coloured)}
 

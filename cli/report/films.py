@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 _FOLDER = "videos"
 _MOST_BYTES = 4_000_000
-_MOST_IN_ALL = 24_000_000
+#: bytes of films that a page may carry
+MOST_IN_ALL = 24_000_000
 
 
 class Film(NamedTuple):
@@ -20,7 +21,7 @@ class Film(NamedTuple):
     source: str
 
 
-def films_of(run: Path, *, left: int = _MOST_IN_ALL) -> tuple[list[Film], list[str]]:
+def films_of(run: Path, *, left: int = MOST_IN_ALL) -> tuple[list[Film], list[str]]:
     """Take the first film of a training, its last one, that of the trained policy, and that of the learning.
 
     :param run: its folder
@@ -45,7 +46,3 @@ def films_of(run: Path, *, left: int = _MOST_IN_ALL) -> tuple[list[Film], list[s
 def bytes_of(films: list[Film]) -> int:
     """Tell about how much of a page films are."""
     return sum(len(film.source) * 3 // 4 for film in films)
-
-
-#: bytes of films that a page may carry
-MOST_IN_ALL = _MOST_IN_ALL

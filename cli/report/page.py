@@ -26,7 +26,6 @@ from sb3_ddpg_custom.cli.status import read_status
 
 #: name of the page in a run's folder
 NAME = "report.html"
-_DASHES = ("", "7 4", "2 3", "9 3 2 3")  # as in charts.js
 _MOST_RUNS_IN_FULL = 40
 _LONGEST_VALUE = 300
 
@@ -72,7 +71,6 @@ def page_of(loaded: Loaded) -> str:
         style=_own(own / "style.css"),
         script=_own(own / "charts.js"),
         charts=charts,
-        dashes=_DASHES,
         groups=groups,
         sentences=sentences,
         runs=runs,

@@ -69,10 +69,7 @@ class TrainingProgress(BaseCallback):
         for info in self.locals["infos"]:
             if "episode" in info:
                 self._add(info["episode"])
-        now = time.monotonic()
-        if now - self._status_seconds >= _STATUS_SECONDS:
-            self.keep_status("training")
-        seconds = now - self._last_seconds
+        seconds = self._silence()
         if self._live is not None:
             if seconds >= _REFRESH_SECONDS:
                 self._show()
@@ -107,10 +104,7 @@ class TrainingProgress(BaseCallback):
         :param finished: episodes played
         :param episodes: to play
         """
-        now = time.monotonic()
-        if now - self._status_seconds >= _STATUS_SECONDS:
-            self.keep_status("training")
-        seconds = now - self._last_seconds
+        seconds = self._silence()
         if self._live is not None:
             if seconds >= _REFRESH_SECONDS:
                 self._show(f"evaluating: {finished} of {episodes} episodes")
@@ -148,6 +142,13 @@ class TrainingProgress(BaseCallback):
         :param text: one sentence
         """
         self.console.print(text, soft_wrap=True)
+
+    def _silence(self) -> float:
+        """Tell for how many seconds nothing was shown, and keep the status if it is time."""
+        now = time.monotonic()
+        if now - self._status_seconds >= _STATUS_SECONDS:
+            self.keep_status("training")
+        return now - self._last_seconds
 
     def _say(self, text: str) -> None:
         self._last_seconds = time.monotonic()

@@ -100,7 +100,7 @@ def test_hostile_files_are_passed_over(ddpg: Ddpg, tiny_run: Path, tmp_path: Pat
             broken[place] = random.integers(0, 256)
         (folder / f"events.out.tfevents.{number}").write_bytes(broken)
     (folder / "events.out.tfevents.long").write_bytes(b"\xff" * 12 + events)
-    (folder / "rewards.npz").write_bytes(b"\x80\x04cos\nsystem\n(S'touch /tmp/owned'\ntR.")
+    (folder / "rewards.npz").write_bytes(b"\x80\x04cos\nsystem\n(S'touch owned'\ntR.")
     printed = ddpg("doctor", folder)
     assert "\x1b[31m" not in printed.stdout + printed.stderr
     assert "[red]" in printed.stdout

@@ -168,7 +168,11 @@ def test_a_doctor_who_stumbles_ends_no_training(
         raise ZeroDivisionError
 
     monkeypatch.setattr("sb3_ddpg_custom.cli.watching.live_facts.findings", fails)
-    ddpg("train", "Tiny-v0", *small, "--out", tmp_path)
+    printed = ddpg("train", "Tiny-v0", *small, "--out", tmp_path)
+    assert "ZeroDivisionError" not in printed.stderr
+    status = read_status(tmp_path / "Tiny-v0" / "1")
+    assert status is not None
+    assert (status.state, status.step, status.warning) == ("done", 100, None)
 
 
 def test_a_training_says_what_is_wrong_and_keeps_its_returns(
