@@ -12,7 +12,6 @@ import hashlib
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from importlib.metadata import version
@@ -57,16 +56,14 @@ def main(
 
 def _make(name: str, file: Path, seed: int, settings: set[str], runs: Path, jobs: str) -> None:
     runs.mkdir(parents=True, exist_ok=True)
-    # Beside the study, whose settings may name files there.
-    with tempfile.NamedTemporaryFile("w", suffix=".yml", prefix=".part-", dir=file.parent) as part:
-        yaml.safe_dump(part_of(yaml.safe_load(file.read_text()), name, seed, settings), part, sort_keys=False)
-        part.flush()
-        command = [sys.executable, "-m", "sb3_ddpg_custom.cli", "study", part.name, "--out", str(runs), "--jobs", jobs]
-        process = subprocess.Popen(command)
-        while process.poll() is None:
-            with suppress(KeyboardInterrupt):  # which the study gets, too: it saves what it has
-                time.sleep(_LOOK_SECONDS)
-            keep_results(runs / name, name)
+    part = runs / f"{name}.seed-{seed}.yml"
+    part.write_text(yaml.safe_dump(part_of(yaml.safe_load(file.read_text()), name, seed, settings), sort_keys=False))
+    command = [sys.executable, "-m", "sb3_ddpg_custom.cli", "study", str(part), "--out", str(runs), "--jobs", jobs]
+    process = subprocess.Popen(command)
+    while process.poll() is None:
+        with suppress(KeyboardInterrupt):  # which the study gets, too: it saves what it has
+            time.sleep(_LOOK_SECONDS)
+        keep_results(runs / name, name)
     keep_results(runs / name, name)
     if process.returncode > 128:  # a signal: it has saved what it had
         raise SystemExit(process.returncode)

@@ -148,4 +148,4 @@ def test_a_campaign_makes_what_is_missing(
     (result,) = (tmp_path / "results" / "mine").iterdir()
     assert result.name == "a-seed-3.json"
     assert json.loads(result.read_text())["steps"] == [50, 100]
-    assert [path.name for path in tmp_path.glob(".part-*")] == []
+    assert (tmp_path / "runs" / "mine.seed-3.yml").exists()  # which the study's own words name
