@@ -58,6 +58,17 @@ Out = Annotated[Path, path_option("--out", help="Folder of all runs.")]
 Device = Annotated[str, typer.Option(help="Torch device: auto, cpu, cuda, cuda:1 …")]
 EvalEpisodes = Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes per evaluation.")]
 ThreadsOfEach = Annotated[int | None, typer.Option(min=1, help="Threads of each run; default: one.")]
+Fps = Annotated[
+    float | None,
+    typer.Option(
+        min=1,
+        max=240,
+        help="About how many pictures a second films have, at the environment's pace; default: 30, while training 15.",
+    ),
+]
+Overlay = Annotated[
+    bool, typer.Option("--overlay", help="Show step, return so far, action and Q below the picture of films.")
+]
 
 
 def refuse_without_display() -> None:

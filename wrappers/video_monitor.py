@@ -1,5 +1,6 @@
 """A wrapper that films episodes."""
 
+import math
 import os
 import tempfile
 import warnings
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from sb3_ddpg_custom.wrappers.headless import prepare_headless_rendering
 from sb3_ddpg_custom.wrappers.pictures import as_picture
 from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule, episode_selector
+from sb3_ddpg_custom.wrappers.step_overlay import Moment, Picture
 from sb3_ddpg_custom.wrappers.video_file import VideoFile, remove_abandoned, require_av
 
 _DEFAULT_FPS = 30
@@ -29,7 +31,7 @@ class RenderError(RuntimeError):
 class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
     """Record episodes as MP4 files (H.264) while the environment runs.
 
-    A video shows the reset frame and the frame after every step, in the environment's
+    A video shows the reset frame and the frames after steps, at the pace of the environment's
     ``metadata["render_fps"]`` (30 when missing). Its name carries the episode's index, counted from 0 in
     resets of this wrapper: ``episode-000008.mp4``. No file is ever replaced: when the name is taken, by
     another environment or by an earlier run, the next one is ``episode-000008-1.mp4``. A recording that a
@@ -45,6 +47,9 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
     >>> [video.name for video in env.videos]
     ['episode-000000.mp4']
 
+    Where the environment draws many more pictures a second than ``fps`` says (MuJoCo's up to 125), only every k-th step
+    is drawn, and the last one, and the film keeps the environment's pace.
+
     A picture may be in colour, with or without transparency, or grey, in bytes or in floats from 0 to 1. Where the
     environment's ``render_fps`` is no number above 0, a warning says so and the film has 30 frames a second.
 
@@ -54,6 +59,10 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
         any render mode will do), an integer N (episodes 0, N, 2N, ...) or a function that gets the episode's
         index and answers whether to record it
     :param name: how the files begin, instead of "episode"
+    :param fps: about how many pictures a second of the environment's time the film has; never more than it draws. None
+        films every step. Where the environment states no ``render_fps``, its pace is taken for 30 steps a second
+    :param draw_on: changes each picture before it is filmed, all of an episode to one size; such as
+        :class:`~sb3_ddpg_custom.wrappers.StepOverlay`
     :param on_render_error: what to do when the environment draws no picture: None raises :class:`RenderError`; a
         function gets that error once, and from then on nothing is filmed
     """
@@ -65,6 +74,8 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
         *,
         schedule: EpisodeSchedule = "cubic",
         name: str = "episode",
+        fps: float | None = 30.0,
+        draw_on: Callable[[Picture, Moment], Picture] | None = None,
         on_render_error: Callable[[RenderError], None] | None = None,
     ) -> None:
         super().__init__(env)
@@ -72,7 +83,9 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
         self._on_render_error = on_render_error
         self._folder = Path(folder).absolute()  # a later chdir must not move the videos
         self._name = name
+        self._draw_on = draw_on
         self._episode = -1
+        self._moment = Moment(0, None, 0.0)
         self._recording: VideoFile | None = None
         self._finish_at_exit: weakref.finalize[..., VideoMonitor[ObsType, ActType]] | None = None
         self._videos: list[Path] = []
@@ -84,7 +97,11 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
                 f"VideoMonitor cannot film an environment whose render_mode is {env.render_mode!r}: "
                 "build it with render_mode='rgb_array'"
             )
-        self._fps = _frames_per_second(env)
+        if fps is not None and not 0 < fps < math.inf:
+            raise ValueError(f"fps is {fps}: pass a number above 0, or None to film every step")
+        pace = _frames_per_second(env)
+        self._every = 1 if fps is None else max(round(pace / Fraction(fps)), 1)
+        self._fps = pace / self._every
         require_av()
         prepare_headless_rendering()
         _open_folder(self._folder)
@@ -103,6 +120,8 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[ObsType, dict[str, Any]]:
         """Finish a running recording, reset the environment and begin the next recording if it is due."""
+        if self._recording is not None and self._moment.step % self._every:
+            self._capture(self._recording)  # where the episode was cut
         self._finish()
         answer = self.env.reset(seed=seed, options=options)
         self._env_is_closed = False
@@ -112,16 +131,20 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
             self._recording = recording
             # Also runs when the monitor is garbage-collected and when the interpreter exits.
             self._finish_at_exit = weakref.finalize(self, recording.finish)
+            self._moment = Moment(0, None, 0.0)
             self._capture(recording)
         return answer
 
     def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Step the environment and record the frame after the step."""
+        """Step the environment and record the frame after the step, where it is one of those to be drawn."""
         answer = self.env.step(action)
         if self._recording is not None:
-            self._capture(self._recording)
-            terminated, truncated = answer[2:4]
-            if terminated or truncated:
+            before = self._moment
+            self._moment = Moment(before.step + 1, action, before.return_so_far + _number(answer[1]))
+            is_over = answer[2] or answer[3]
+            if is_over or self._moment.step % self._every == 0:
+                self._capture(self._recording)
+            if is_over:
                 self._finish()
         return answer
 
@@ -148,7 +171,7 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
             self._on_render_error(error)
             return
         try:
-            recording.add(frame)
+            recording.add(frame if self._draw_on is None else self._draw_on(frame, self._moment))
         except BaseException:
             self._finish()
             raise
@@ -158,6 +181,13 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
         video = finish() if finish is not None else None
         if video is not None:
             self._videos.append(video)
+
+
+def _number(reward: Any) -> float:
+    try:
+        return float(reward)
+    except (TypeError, ValueError):  # several objectives, say
+        return math.nan
 
 
 def _draw(env: gym.Env[Any, Any]) -> NDArray[np.uint8]:

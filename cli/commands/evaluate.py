@@ -11,7 +11,9 @@ import typer
 
 from sb3_ddpg_custom.cli.declared_options import takes
 from sb3_ddpg_custom.cli.evaluation.options import EvaluateRequest
+from sb3_ddpg_custom.cli.films.options import is_film
 from sb3_ddpg_custom.cli.imports import no_garbage_collection
+from sb3_ddpg_custom.cli.paths import shown
 from sb3_ddpg_custom.cli.shared_options import Debug, refuse_without_display
 
 if TYPE_CHECKING:
@@ -32,17 +34,23 @@ def evaluate_command(
 
     with no_garbage_collection():
         from sb3_ddpg_custom.cli.evaluation.evaluate import evaluate
+        from sb3_ddpg_custom.cli.films.in_one import evaluate_in_one_film
         from sb3_ddpg_custom.cli.screen import screen
 
     console = screen(stderr=True)
+    film = request.video if request.video is not None and is_film(request.video) else None
+
+    def play() -> "EvaluateResult":
+        return evaluate(request, console) if film is None else evaluate_in_one_film(request, film, console)
+
     if as_json:
         # Standard output is for the object alone, whatever the environment prints.
         with contextlib.redirect_stdout(sys.stderr):
-            result = evaluate(request, console)
+            result = play()
         typer.echo(_strict_json(result, console))
         return
 
-    result = evaluate(request, console)
+    result = play()
     from rich.table import Table
 
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -56,6 +64,8 @@ def evaluate_command(
     table.add_row("mean length", f"{result.mean_length:.1f} steps")
     if result.success_rate is not None:
         table.add_row("success rate", f"{100 * result.success_rate:.1f} %")
+    if request.video is not None:
+        table.add_row("film" if film is not None else "films", str(shown(request.video)))
     screen().print(table)
 
 

@@ -1,16 +1,17 @@
 """One env to train on, with its monitors."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
 from sb3_ddpg_custom.cli.config.settings import Settings
+from sb3_ddpg_custom.cli.environments.filming import FilmLook
 from sb3_ddpg_custom.cli.environments.monitors import closed_on_error, monitored
 from sb3_ddpg_custom.cli.environments.registry import make_env
-from sb3_ddpg_custom.wrappers import EpisodeReplayer, RenderError, VideoMonitor
+from sb3_ddpg_custom.wrappers import EpisodeReplayer, RenderError
 from sb3_ddpg_custom.wrappers.finished_episodes import FinishedEpisodes
 from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
 
@@ -23,6 +24,7 @@ class TrainingEnv:
     :param settings: for everything about envs
     :param folder: the run's folder; gets ``rewards.npz``, ``*.monitor.csv`` and ``videos/``
     :param video: which episodes of the first env to record
+    :param look: of the films
     :param render: show the env in a window
     :param goes_on: the folder's files are an earlier process's, to be continued
     """
@@ -31,6 +33,7 @@ class TrainingEnv:
     settings: Settings
     folder: Path
     video: EpisodeSchedule
+    look: FilmLook = field(default_factory=FilmLook)
     render: bool
     goes_on: bool
 
@@ -44,12 +47,14 @@ class TrainingEnv:
         rank: int,
         statistics: Path | FinishedEpisodes,
         on_render_error: Callable[[RenderError], None],
+        q_value: Callable[[Any], float | None] | None = None,
     ) -> gym.Env[Any, Any]:
         """Make the env.
 
         :param rank: its index; the first is filmed
         :param statistics: where finished episodes go
         :param on_render_error: called once if a film cannot go on; the training does
+        :param q_value: gives Q of an action of the first env, for films that show it
         """
         # SB3 wants one render mode in all envs; those that nobody films are never drawn.
         mode = "human" if self.render else "rgb_array" if self.video != "none" else None
@@ -57,7 +62,8 @@ class TrainingEnv:
         with closed_on_error(env):
             if rank == 0 and self.video != "none":
                 videos = self.folder / "videos"
-                env = VideoMonitor(env, videos, schedule=self.video, on_render_error=on_render_error)
+                look = self.look.of_training()
+                env = look.filming(env, videos, q_value=q_value, schedule=self.video, on_render_error=on_render_error)
             files = (statistics, self.folder / str(rank))
             env = monitored(env, self.settings, files=files, goes_on=self.goes_on)
             return EpisodeReplayer(env)

@@ -1,5 +1,6 @@
 """From an environment id and settings to the vectorised envs of a training or an evaluation."""
 
+import operator
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -11,13 +12,14 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_ddpg_custom.cli.config.settings import Settings
 from sb3_ddpg_custom.cli.environments.advice import FirstSteps, TimedVecEnv
+from sb3_ddpg_custom.cli.environments.filming import FilmLook
 from sb3_ddpg_custom.cli.environments.kinds import VecEnvKind
 from sb3_ddpg_custom.cli.environments.monitors import closed_on_error, monitored
 from sb3_ddpg_custom.cli.environments.registry import make_env
 from sb3_ddpg_custom.cli.environments.single import TrainingEnv
 from sb3_ddpg_custom.cli.environments.wrapping import wrap
 from sb3_ddpg_custom.cli.errors import UsageError, one_line
-from sb3_ddpg_custom.wrappers import EpisodeRecorder, EpisodeReplayer, RenderError, VideoMonitor
+from sb3_ddpg_custom.wrappers import EpisodeRecorder, EpisodeReplayer, RenderError
 from sb3_ddpg_custom.wrappers.box2d_world import renew_world
 from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule
 
@@ -31,8 +33,10 @@ def training_envs(
     folder: Path,
     *,
     video: EpisodeSchedule,
+    look: FilmLook,
     render: bool,
     on_render_error: Callable[[RenderError], None],
+    q_value: Callable[[Any], float | None] | None = None,
     seed: int,
     vec_env: VecEnvKind = "dummy",
     imports: tuple[str, ...] = (),
@@ -45,19 +49,23 @@ def training_envs(
     :param settings: for everything about envs
     :param folder: the run's folder; gets ``rewards.npz``, ``*.monitor.csv`` and ``videos/``
     :param video: which episodes of the first env to record
+    :param look: of the films
     :param render: show the env in a window, for which there may be one only
     :param on_render_error: called once if a film cannot go on; the training does
+    :param q_value: gives Q of an action of the first env, for films that show it; those of another process cannot
     :param seed: the training's
     :param vec_env: in turn in this process, or each in a process of its own
     :param imports: values of ``--import``, for those processes
     :param advise: is told once, after the first steps, if the other way is quicker
     :param goes_on: the folder's files are an earlier process's, to be continued
     """
-    single = TrainingEnv(env_id=env_id, settings=settings, folder=folder, video=video, render=render, goes_on=goes_on)
+    single = TrainingEnv(
+        env_id=env_id, settings=settings, folder=folder, video=video, look=look, render=render, goes_on=goes_on
+    )
     first_steps = FirstSteps(vec_env, settings.n_envs, advise)
 
     def make(rank: int) -> gym.Env[Any, Any]:
-        env = single.make(rank, single.statistics, on_render_error)
+        env = single.make(rank, single.statistics, on_render_error, q_value)
         made.callback(env.close)
         return env
 
@@ -99,6 +107,8 @@ def evaluation_envs(
     most_steps: int | None,
     video: Path | None = None,
     film_name: str = "episode",
+    look: FilmLook = FilmLook(),  # noqa: B008  # it cannot change
+    q_value: Callable[[Any], float | None] | None = None,
     render: bool = False,
     normalize: "Callable[[VecEnv], VecEnv] | None" = None,
     replayable: bool = False,
@@ -112,6 +122,8 @@ def evaluation_envs(
     :param most_steps: an episode is cut after so many steps; None where the env's own limit is enough
     :param video: folder for videos of all episodes
     :param film_name: how their names begin
+    :param look: of the videos
+    :param q_value: gives Q of an action, for videos that show it; for a single env
     :param render: show the env in a window
     :param normalize: puts the training's normalisation around the envs
     :param replayable: what their wrappers keep can be brought back
@@ -122,7 +134,8 @@ def evaluation_envs(
         env: gym.Env[Any, Any] = SeededEpisodes(make_env(env_id, settings, mode), episode_seeds[rank::n_envs])
         with closed_on_error(env):
             if video is not None:
-                env = VideoMonitor(env, video, name=film_name, schedule=lambda n: n < len(episode_seeds))
+                schedule = partial(operator.gt, len(episode_seeds))
+                env = look.filming(env, video, q_value=q_value, name=film_name, schedule=schedule)
             env = monitored(env, settings, most_steps=most_steps)
             env = EpisodeReplayer(env) if replayable else env
         made.callback(env.close)

@@ -1,33 +1,27 @@
 """Evaluate a checkpoint, as a plain function: ``ddpg evaluate`` without the command line."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from scipy import stats
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_ddpg_custom.checkpoint import Checkpoint, CheckpointError, build_policy, read_checkpoint, read_normalization
-from sb3_ddpg_custom.checkpoint.normalization import normalize_like
+from sb3_ddpg_custom.checkpoint import Checkpoint, CheckpointError, build_policy, read_checkpoint
 from sb3_ddpg_custom.cli.blame import exits_are_errors, reason
-from sb3_ddpg_custom.cli.config.plain import integer
-from sb3_ddpg_custom.cli.config.resolve import RUN_KEY, resolve
-from sb3_ddpg_custom.cli.config.settings import Settings, validate
-from sb3_ddpg_custom.cli.config.trust import check_trusted, modules_of, wrappers_of
-from sb3_ddpg_custom.cli.config.yaml_text import parse_yaml
 from sb3_ddpg_custom.cli.environments.drawing import can_render
 from sb3_ddpg_custom.cli.environments.fitting import fit_to_env
-from sb3_ddpg_custom.cli.environments.registry import import_modules, registered_ids
+from sb3_ddpg_custom.cli.environments.q_readout import QReadout
+from sb3_ddpg_custom.cli.environments.registry import import_modules
 from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.environments.vectorised import evaluation_envs
 from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
 from sb3_ddpg_custom.cli.evaluation.episodes import Episodes, Predictor, play
 from sb3_ddpg_custom.cli.evaluation.options import EvaluateRequest
+from sb3_ddpg_custom.cli.evaluation.what_to_play import environment, normalize, with_normalization
 from sb3_ddpg_custom.cli.paths import shown, shown_in, tied_to_start
 from sb3_ddpg_custom.cli.progress import episode_progress, remark_on_cuts
 from sb3_ddpg_custom.cli.run_folder import find_checkpoint
@@ -75,25 +69,28 @@ def evaluate(
 
     Nothing in the checkpoint is run: see :mod:`sb3_ddpg_custom.checkpoint.read`.
 
-    :param request: what to do
+    :param request: what to do; films go into a folder here
     :param console: for progress
     :param choose: gives the policy, from the request, the checkpoint and the envs; None for the checkpoint's own
     :raises UsageError: if the checkpoint or the env does not serve
     :raises RunError: if the env fails
     """
     request = tied_to_start(request)
+    if request.video is None:
+        request.look.refuse_without_films("--video DIR")
     if not request.render:
         prepare_headless_rendering()  # some packages choose how to draw when they are imported
     import_modules(request.imports)
     path = find_checkpoint(request.checkpoint)
     try:
-        checkpoint = _with_normalization(read_checkpoint(path), request.normalization, console)
-        env_id, settings, trained_bound = _environment(request, checkpoint)
+        checkpoint = with_normalization(read_checkpoint(path), request.normalization, console)
+        env_id, settings, trained_bound = environment(request, checkpoint)
         fitted = fit_to_env(env_id, settings)
         if request.video is not None or request.render:
             problem = can_render(env_id, fitted.settings, "human" if request.render else "rgb_array")
             if problem is not None:
                 raise UsageError(f"{'--render' if request.render else '--video'}: {problem}; leave it out")
+        q_value = QReadout()
         envs = evaluation_envs(
             env_id,
             fitted.settings,
@@ -101,8 +98,10 @@ def evaluate(
             n_envs=1 if request.video or request.render else min(request.episodes, 16),
             most_steps=request.max_steps or (trained_bound or _BOUND if fitted.step_limit is None else None),
             video=request.video,
+            look=request.look,
+            q_value=q_value,
             render=request.render,
-            normalize=None if checkpoint.normalization is None else partial(_normalize, checkpoint),
+            normalize=None if checkpoint.normalization is None else partial(normalize, checkpoint),
         )
     except CheckpointError as error:
         raise UsageError(f"--checkpoint: {shown_in(error, path)}") from error
@@ -110,7 +109,7 @@ def evaluate(
         if request.video is None:
             raise
         raise UsageError(f"--video {shown(request.video)}: {error.strerror or error}") from error
-    played = _play(request, checkpoint, envs, env_id, console, choose or policy_of)
+    played = _play(request, checkpoint, envs, env_id, console, choose or policy_of, q_value)
     returns = played.returns
     return EvaluateResult(
         env_id=env_id,
@@ -135,12 +134,13 @@ def _play(
     env_id: str,
     console: Console,
     choose: Callable[..., Predictor],
+    q_value: QReadout,
 ) -> Episodes:
     """Play, close the envs, and turn whatever they raise into one sentence."""
     try:
         with exits_are_errors():
             try:
-                policy = choose(request, checkpoint, envs)
+                policy = q_value.playing(choose(request, checkpoint, envs))
                 with episode_progress(console, env_id, request.episodes) as on_step:
                     played = play(policy, envs, request.episodes, on_step=on_step)
                 remark = remark_on_cuts(envs, "--max-steps")
@@ -168,7 +168,8 @@ def policy_of(request: EvaluateRequest, checkpoint: Checkpoint, envs: VecEnv) ->
     :param envs: that it plays in
     """
     if not request.trust_pickle:
-        return build_policy(checkpoint, envs.observation_space, envs.action_space)
+        spaces = envs.observation_space, envs.action_space
+        return build_policy(checkpoint, *spaces, with_critic=request.overlay)
     from sb3_ddpg_custom.ddpg import DDPG
 
     try:
@@ -188,51 +189,6 @@ def _close(envs: VecEnv, console: Console) -> None:
         console.print(f"the environment could not be closed: {reason(error)}", soft_wrap=True)
 
 
-def _with_normalization(checkpoint: Checkpoint, path: Path | Literal["none"] | None, console: Console) -> Checkpoint:
-    """Give a checkpoint the statistics that the user names; without any it would be judged on raw observations."""
-    if path is None:
-        lacks = checkpoint.lacks_normalization
-        beside = _statistics_beside(checkpoint.path) if lacks is None else None
-        if lacks or beside is not None:
-            named = str(shown(beside)) if beside is not None else "FILE, which VecNormalize.save wrote"
-            how = "seems to have been" if beside is not None else "was"
-            raise UsageError(
-                f"{shown(checkpoint.path)} {how} trained under VecNormalize and does not hold its statistics; "
-                f"add --normalization {named}" + ("" if beside is None else ", or --normalization none if it was not")
-            )
-        if lacks is None:
-            console.print(
-                f"{shown(checkpoint.path)} does not say whether it was trained under VecNormalize; if it was, name the "
-                "file that VecNormalize.save wrote with --normalization",
-                soft_wrap=True,
-            )
-        return checkpoint
-    if path == "none":
-        return replace(checkpoint, normalization=None)
-    try:
-        return replace(checkpoint, normalization=read_normalization(find_checkpoint(path, "--normalization")))
-    except CheckpointError as error:
-        raise UsageError(f"--normalization: {shown_in(error, path)}") from error
-
-
-def _statistics_beside(path: Path) -> Path | None:
-    """Find statistics where SB3's users (in the same folder) and rl_zoo3 (in a folder within) put them."""
-    candidates = sorted([*path.parent.glob("*.pkl"), *path.parent.glob("*/vecnormalize.pkl")])
-    for candidate in candidates[:20]:
-        if "norm" in candidate.name.lower():
-            with suppress(CheckpointError):
-                read_normalization(candidate)
-                return candidate
-    return None
-
-
-def _normalize(checkpoint: Checkpoint, env: VecEnv) -> VecEnv:
-    try:
-        return normalize_like(checkpoint.normalization or {}, env)
-    except (ValueError, KeyError) as error:
-        raise CheckpointError(f"{checkpoint.path}: {error}") from error
-
-
 def bootstrap_interval(values: "np.ndarray[Any, Any] | Sequence[float]") -> tuple[float, float] | None:
     """Give the 95 % percentile bootstrap interval of the mean, the same at each call; None for a single value."""
     if len(values) < 2:
@@ -241,36 +197,3 @@ def bootstrap_interval(values: "np.ndarray[Any, Any] | Sequence[float]") -> tupl
         (values,), np.mean, n_resamples=9999, method="percentile", rng=np.random.default_rng(0)
     ).confidence_interval
     return float(interval.low), float(interval.high)
-
-
-def _environment(request: EvaluateRequest, checkpoint: Checkpoint) -> tuple[str, Settings, int | None]:
-    """Find out what the checkpoint was trained on, and where its evaluations were cut; the user's word goes first."""
-    own = _own_environment(checkpoint)
-    if request.env is not None:
-        asked = resolve(
-            request.env, config=None, overrides=(), steps=None, n_envs=None, registered_ids=registered_ids()
-        )
-        if own is None or own[0] != asked.env_id:
-            return asked.env_id, asked.settings, None
-    if own is None:
-        raise UsageError(
-            f"{shown(checkpoint.path)} does not say what it was trained on; name it with --env, as in --env pendulum"
-        )
-    env_id, settings, _ = own
-    names = [*wrappers_of(settings), *(modules_of(env_id) if request.env is None else [])]
-    check_trusted(names, request.imports, shown(checkpoint.path))
-    return own
-
-
-def _own_environment(checkpoint: Checkpoint) -> tuple[str, Settings, int | None] | None:
-    if checkpoint.config is None:
-        return None
-    source = f"config.yml in {shown(checkpoint.path)}"
-    document = parse_yaml(checkpoint.config, source)
-    entries = {key: value for key, value in document.items() if key != RUN_KEY} if isinstance(document, dict) else {}
-    if len(entries) != 1 or not all(isinstance(value, dict) for value in entries.values()):
-        raise UsageError(f"{source} names no single environment; name it with --env")
-    ((env_id, entry),) = entries.items()
-    facts = document.get(RUN_KEY)
-    bound = integer(facts.get("eval_max_steps")) if isinstance(facts, dict) else None
-    return str(env_id), validate(entry, source), bound if bound is not None and bound >= 1 else None

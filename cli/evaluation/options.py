@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from sb3_ddpg_custom.cli.shared_options import IMPORT, path_option, read_path
+from sb3_ddpg_custom.cli.environments.filming import FilmLook
+from sb3_ddpg_custom.cli.shared_options import IMPORT, Fps, Overlay, path_option, read_path
 
 
 def _file_or_none(text: str) -> Path | Literal["none"]:
@@ -26,9 +27,16 @@ class EvaluateRequest:
     episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes to play.")] = 100
     seed: Annotated[int, typer.Option(min=0, help="Chooses the start states; never those of a training.")] = 0
     env: Annotated[str | None, typer.Option(help="Alias or environment id; default: the checkpoint's own.")] = None
-    video: Annotated[Path | None, path_option("--video", metavar="DIR", help="Film all episodes into this folder.")] = (
-        None
-    )
+    video: Annotated[
+        Path | None,
+        path_option(
+            "--video",
+            metavar="DIR|FILE",
+            help="Film each episode into this folder, or all of them side by side into this .mp4 or .gif.",
+        ),
+    ] = None
+    fps: Fps = None
+    overlay: Overlay = False
     render: Annotated[bool, typer.Option("--render", help="Show the episodes in a window.")] = False
     normalization: Annotated[
         Path | Literal["none"] | None,
@@ -55,3 +63,8 @@ class EvaluateRequest:
         ),
     ] = False
     imports: Annotated[tuple[str, ...], IMPORT] = ()
+
+    @property
+    def look(self) -> FilmLook:
+        """How the films look."""
+        return FilmLook(fps=self.fps, overlay=self.overlay)

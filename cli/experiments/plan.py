@@ -99,6 +99,8 @@ def plan_jobs(
     :param seeds: of the trainings
     :raises UsageError: if any of them cannot be asked for
     """
+    if template.video == "none":
+        template.look.refuse_without_films("--video cubic")
     import_modules(template.imports)
     for seed in seeds:
         training_seed(seed)

@@ -39,6 +39,8 @@ def film_learning(request: FilmRequest, console: Console) -> Path:
                         episodes=1,
                         seed=request.seed,
                         video=folder,
+                        fps=request.fps,
+                        overlay=request.overlay,
                         max_steps=request.max_steps,
                         imports=request.imports,
                     ),
@@ -48,7 +50,7 @@ def film_learning(request: FilmRequest, console: Console) -> Path:
                 films.append(next(folder.glob("*.mp4")))
                 captions.append(f"{f'step {step:,}' if percent else 'untrained'}: {figure(played.mean_return)}")
                 console.print(captions[-1])
-            side_by_side(films, captions, out, fps=request.fps)
+            side_by_side(films, captions, out)
     except OSError as error:
         raise UsageError(f"--out {shown(out)} cannot be written ({error.strerror or error})") from error
     return out
@@ -67,13 +69,14 @@ def _checkpoints(run: Path, percents: tuple[float, ...]) -> list[tuple[float, in
     return [(percent, step, steps[step]) for percent, step in chosen]
 
 
-def _untrained(_: EvaluateRequest, checkpoint: Checkpoint, envs: Any) -> Predictor:
+def _untrained(request: EvaluateRequest, checkpoint: Checkpoint, envs: Any) -> Predictor:
     """Give a policy like the checkpoint's whose weights are as they begin."""
     import torch as th
 
-    policy = build_policy(checkpoint, envs.observation_space, envs.action_space)
+    spaces = envs.observation_space, envs.action_space
+    policy = build_policy(checkpoint, *spaces, with_critic=request.overlay)
     th.manual_seed(0)
-    for module in policy.actor.modules():
+    for module in (*policy.actor.modules(), *policy.critic.modules()):
         reset: Any = getattr(module, "reset_parameters", None)
         if callable(reset):
             reset()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.shared_options import IMPORT, read_path
+from sb3_ddpg_custom.cli.shared_options import IMPORT, Fps, Overlay, read_path
 
 _ENDINGS = (".mp4", ".gif")
 _MOST_PARTS = 6
@@ -27,9 +27,17 @@ def _percents(text: str | tuple[float, ...]) -> tuple[float, ...]:
     return percents
 
 
+def is_film(path: Path) -> bool:
+    """Say whether a path names one film: an .mp4 or .gif, and no folder.
+
+    :param path: from the command line
+    """
+    return path.suffix.lower() in _ENDINGS and not path.is_dir()
+
+
 def _film(text: str | Path) -> Path:
     path = read_path("--out", text)
-    if path.suffix.lower() not in _ENDINGS:
+    if not is_film(path):
         raise UsageError(f"--out {path.name!r} ends in neither .mp4 nor .gif; name such as learning.gif")
     return path
 
@@ -50,8 +58,7 @@ class FilmRequest:
         typer.Option(parser=_percents, metavar="PERCENTS", help="When the policy is looked at; 0 is before training."),
     ] = (0.0, 10.0, 30.0, 100.0)
     seed: Annotated[int, typer.Option(min=0, help="Chooses the start state.")] = 0
-    fps: Annotated[
-        float | None, typer.Option(min=1, max=240, help="Pictures per second; default: the environment's.")
-    ] = None
+    fps: Fps = None
+    overlay: Overlay = False
     max_steps: Annotated[int, typer.Option(min=1, help="Steps after which an episode is cut.")] = _MOST_STEPS
     imports: Annotated[tuple[str, ...], IMPORT] = ()

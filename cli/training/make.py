@@ -15,6 +15,7 @@ from sb3_ddpg_custom.checkpoint.normalization import restore as restore_normaliz
 from sb3_ddpg_custom.cli.blame import reason
 from sb3_ddpg_custom.cli.config.classes import import_class
 from sb3_ddpg_custom.cli.config.settings import Settings
+from sb3_ddpg_custom.cli.environments.q_readout import QReadout
 from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.environments.vectorised import evaluation_envs, normalizer, training_envs
 from sb3_ddpg_custom.cli.errors import UsageError
@@ -100,13 +101,16 @@ def make(plan: Plan, settings: Settings, signals: Signals, progress: TrainingPro
 
     if not plan.goes_on:
         _write_config(plan)
+    q_value = QReadout()
     envs = training_envs(
         env_id,
         settings,
         plan.folder,
         video=plan.video,
+        look=request.look,
         render=request.render,
         on_render_error=no_more_films,
+        q_value=q_value,
         seed=plan.seed,
         vec_env=request.vec_env,
         imports=request.imports,
@@ -126,6 +130,7 @@ def make(plan: Plan, settings: Settings, signals: Signals, progress: TrainingPro
     stack.push(closing(evaluation_env.close, progress.note))
     model = build_model(settings, envs, seed=plan.seed, device=request.device)
     model.stops_at_non_finite = True
+    q_value.follow(model.policy, lambda: model._last_obs)
     if plan.start_from is not None:
         _begin_with(model, plan.start_from)
     extra_callbacks = _extra_callbacks(plan)

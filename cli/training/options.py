@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from sb3_ddpg_custom.cli.environments.filming import FilmLook
 from sb3_ddpg_custom.cli.environments.kinds import VecEnvKind, read_vec_env
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.shared_options import IMPORT, Device, EvalEpisodes, Out, path_option, read_path
+from sb3_ddpg_custom.cli.shared_options import IMPORT, Device, EvalEpisodes, Fps, Out, Overlay, path_option, read_path
 
 FilmedEpisodes = int | Literal["none", "cubic"]
 
@@ -119,6 +120,8 @@ class TrainRequest:
             "Default: cubic where the environment can be drawn quickly.",
         ),
     ] = None
+    fps: Fps = None
+    overlay: Overlay = False
     render: Annotated[bool, typer.Option("--render", help="Show the training in a window (one environment only).")] = (
         False
     )
@@ -129,6 +132,11 @@ class TrainRequest:
         ),
     ] = None
     imports: Annotated[tuple[str, ...], IMPORT] = ()
+
+    @property
+    def look(self) -> FilmLook:
+        """How the films look."""
+        return FilmLook(fps=self.fps, overlay=self.overlay)
 
 
 @dataclass(frozen=True, kw_only=True)

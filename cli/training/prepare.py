@@ -124,6 +124,8 @@ def default_interval(n_timesteps: int, evaluation_steps: int) -> int:
 
 def _choose_video(request: TrainRequest, resolved: Resolved, console: Console) -> FilmedEpisodes:
     """Record what was asked for; where nothing was asked, the cubic schedule if the env can be drawn quickly here."""
+    if request.render or request.video == "none":
+        request.look.refuse_without_films("--video cubic")
     if request.render:
         if resolved.settings.n_envs > 1:
             raise UsageError(

@@ -38,6 +38,8 @@ _OF_THE_RUN = (
     "eval_max_steps",
     "checkpoint_every",
     "video",
+    "fps",
+    "overlay",
 )
 
 

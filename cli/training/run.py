@@ -202,7 +202,8 @@ def _to_look_at(model: "DDPG", plan: Plan, progress: TrainingProgress) -> tuple[
             curve = draw_learning_curve(plan.folder, f"{plan.request.env}, seed {plan.seed}")
             if plan.video != "none":
                 films = plan.folder / "videos"
-                film = film_best(model, plan.folder / "best.zip", plan.request.env, plan.settings, films)
+                best, look = plan.folder / "best.zip", plan.request.look
+                film = film_best(model, best, plan.request.env, plan.settings, films, look)
     except Exception as error:  # any renderer, any disk
         progress.note(f"no {'curve' if curve is None else 'film of the best policy'}: {reason(error)}")
     return curve, film

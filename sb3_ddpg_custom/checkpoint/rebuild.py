@@ -29,7 +29,12 @@ _TRUSTED = {"torch.nn.modules": nn, "stable_baselines3.common.torch_layers": tor
 
 
 def build_policy(
-    checkpoint: Checkpoint, observation_space: spaces.Space[Any], action_space: spaces.Space[Any], device: str = "auto"
+    checkpoint: Checkpoint,
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+    device: str = "auto",
+    *,
+    with_critic: bool = False,
 ) -> TD3Policy:
     """Rebuild a checkpoint's policy for an env; its actor has the checkpoint's weights.
 
@@ -37,6 +42,7 @@ def build_policy(
     :param observation_space: the env's, after SB3's wrappers (images channel-first)
     :param action_space: the env's
     :param device: torch device
+    :param with_critic: with the first critic, too; else there is a small one that knows nothing
     :raises CheckpointError: if the env's shapes are not the checkpoint's, or the policy is not one of SB3's for DDPG
     """
     home = _text(checkpoint.attributes.get("policy_class"), "__module__")
@@ -64,7 +70,7 @@ def build_policy(
     kwargs = _policy_kwargs(checkpoint)
     policy_class = with_layer_norm(policy_class, kwargs)
     _check_size(checkpoint, kwargs, weights)
-    kwargs = _actor_only(kwargs, policy_class)
+    kwargs = {**(kwargs if with_critic else _without_critic(kwargs, policy_class)), "n_critics": 1}
     if home == NormalizedMlpPolicy.__module__:
         kwargs[OPTION] = True
     try:
@@ -72,6 +78,9 @@ def build_policy(
         box: Any = with_real_bounds(action_space)
         policy = policy_class(observation_space, box, ConstantSchedule(0.0), optimizer_class=Adam, **kwargs)
         policy.actor.load_state_dict(weights)
+        if with_critic:
+            held = checkpoint.parameters["policy"]
+            policy.critic.load_state_dict({name: held[f"critic.{name}"] for name in policy.critic.state_dict()})
     except Exception as error:  # anything may come of arguments that a file has made up
         reason = re.sub(r"\s+", " ", str(error))[:200] or type(error).__name__
         raise CheckpointError(f"{checkpoint.path}: its weights do not fit this env's policy: {reason}") from error
@@ -89,14 +98,14 @@ def _policy_kwargs(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _actor_only(kwargs: dict[str, Any], policy_class: type[TD3Policy]) -> dict[str, Any]:
-    """Leave the critics out, which predict nothing: a file may ask for a hundred thousand of them."""
+def _without_critic(kwargs: dict[str, Any], policy_class: type[TD3Policy]) -> dict[str, Any]:
+    """Leave out what the critic has of its own."""
     arch = kwargs.get("net_arch")
     if isinstance(arch, list):
         arch = {"pi": arch, "qf": arch}
     if isinstance(arch, dict) and "qf" in arch:
-        kwargs = {**kwargs, "net_arch": {**arch, "qf": [1] if policy_class is SimbaPolicy else []}}
-    return {**kwargs, "n_critics": 1}
+        return {**kwargs, "net_arch": {**arch, "qf": [1] if policy_class is SimbaPolicy else []}}
+    return kwargs
 
 
 def _check_size(checkpoint: Checkpoint, kwargs: dict[str, Any], weights: dict[str, th.Tensor]) -> None:
