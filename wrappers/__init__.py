@@ -8,7 +8,7 @@ from sb3_ddpg_custom.wrappers.contract_guard import ContractError, ContractGuard
 from sb3_ddpg_custom.wrappers.episode_recorder import EpisodeRecorder
 from sb3_ddpg_custom.wrappers.episode_replayer import EpisodeReplayer
 from sb3_ddpg_custom.wrappers.finite_guard import FiniteGuard, NonFiniteError
-from sb3_ddpg_custom.wrappers.headless import has_display, prepare_headless_rendering
+from sb3_ddpg_custom.wrappers.headless import has_display, prepare_headless_rendering, rendering_advice
 from sb3_ddpg_custom.wrappers.statistics_file import load_statistics
 from sb3_ddpg_custom.wrappers.stats_monitor import StatsMonitor
 from sb3_ddpg_custom.wrappers.step_overlay import Moment, StepOverlay
@@ -29,4 +29,5 @@ __all__ = [
     "has_display",
     "load_statistics",
     "prepare_headless_rendering",
+    "rendering_advice",
 ]

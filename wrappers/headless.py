@@ -3,6 +3,11 @@
 import ctypes.util
 import os
 import sys
+import traceback
+from pathlib import Path
+
+_DRAWS_WITH = {"egl": ("EGL", "libegl1"), "osmesa": ("OSMesa", "libosmesa6")}  # the library and its Debian package
+_OF_DRAWING = frozenset({"mujoco", "OpenGL", "glfw"})  # packages in which MuJoCo's renderers fail
 
 
 def has_display() -> bool:
@@ -30,3 +35,45 @@ def prepare_headless_rendering() -> None:
             if ctypes.util.find_library(library):
                 os.environ["MUJOCO_GL"] = backend
                 break
+
+
+def rendering_advice(error: BaseException) -> str | None:
+    """Say what to do about an error of MuJoCo's renderer, or of pygame's.
+
+    :param error: with its traceback
+    :return: one clause that names the variable to change or the Debian package to install; None where the error arose
+        elsewhere, or nothing can be said
+    """
+    if type(error).__module__.partition(".")[0] == "pygame":
+        is_off = os.environ.get("SDL_VIDEODRIVER") == "dummy" or has_display()
+        return None if is_off else "there is no display: set SDL_VIDEODRIVER=dummy"
+    return _mujoco_advice() if _is_of_drawing(error) else None
+
+
+def _mujoco_advice() -> str | None:
+    backend = os.environ.get("MUJOCO_GL", "").lower()
+    if backend in _DRAWS_WITH:
+        library, package = _DRAWS_WITH[backend]
+        if ctypes.util.find_library(library) is None:
+            return f"MUJOCO_GL={backend} needs {library}: apt install {package}"
+        if backend == "egl":
+            return "EGL has found no driver: apt install libegl1 libgl1-mesa-dri"
+        return None
+    if backend not in ("", "glfw"):
+        return f"MUJOCO_GL={backend} is neither egl, osmesa nor glfw: unset it"
+    if has_display():
+        return None
+    if any(ctypes.util.find_library(library) for library, _ in _DRAWS_WITH.values()):
+        return "there is no display: unset MUJOCO_GL, and EGL or OSMesa is taken" if backend else None
+    unset = "unset MUJOCO_GL and " if backend else ""
+    return f"without a display MuJoCo draws with EGL: {unset}apt install libegl1"
+
+
+def _is_of_drawing(error: BaseException | None) -> bool:
+    while error is not None:
+        files = [Path(frame.filename).parts for frame in traceback.extract_tb(error.__traceback__)]
+        # Gymnasium's own files of MuJoCo's renderer are in a folder of that name, too.
+        if any(_OF_DRAWING & {*parts} for parts in files):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -15,7 +15,8 @@ import numpy as np
 from gymnasium.core import ActType, ObsType
 from numpy.typing import NDArray
 
-from sb3_ddpg_custom.wrappers.headless import prepare_headless_rendering
+from sb3_ddpg_custom.wrappers.headless import prepare_headless_rendering, rendering_advice
+from sb3_ddpg_custom.wrappers.mujoco_camera import follow_robot
 from sb3_ddpg_custom.wrappers.pictures import as_picture
 from sb3_ddpg_custom.wrappers.schedule import EpisodeSchedule, episode_selector
 from sb3_ddpg_custom.wrappers.step_overlay import Moment, Picture
@@ -104,6 +105,7 @@ class VideoMonitor(gym.Wrapper[ObsType, ActType, ObsType, ActType]):
         self._fps = pace / self._every
         require_av()
         prepare_headless_rendering()
+        follow_robot(env)
         _open_folder(self._folder)
 
     @property
@@ -194,10 +196,11 @@ def _draw(env: gym.Env[Any, Any]) -> NDArray[np.uint8]:
     try:
         drawn: Any = env.render()
     except (Exception, SystemExit) as error:
+        advice = rendering_advice(error)
         raise RenderError(
-            f"the environment failed to render ({type(error).__name__}: {error}). MuJoCo: set "
-            "MUJOCO_GL=egl (apt install libegl1) or MUJOCO_GL=osmesa (apt install libosmesa6) before "
-            "starting; pygame: set SDL_VIDEODRIVER=dummy; or turn the video off (schedule='none')"
+            f"the environment failed to render ({type(error).__name__}: {error}); "
+            + (f"{advice}, " if advice else "")
+            + "or turn the video off (schedule='none')"
         ) from error
     try:
         return as_picture(drawn)

@@ -138,7 +138,7 @@ def lines(loaded: Loaded, examined: Examined) -> Sequence[tuple[str, str]]:
 
 def _said(finding: Finding) -> list[tuple[str, str]]:
     return [
-        (f"  {finding.rule}: {finding.sentence}", "yellow"),
+        (f"  {finding.rule}: {finding.sentence}", "magenta"),
         (f"    try: {finding.advice}", ""),
         (f"    after {finding.source}", "dim"),
     ]

@@ -5,6 +5,7 @@ import timeit
 from sb3_ddpg_custom.cli.blame import exits_are_errors, reason
 from sb3_ddpg_custom.cli.config.settings import Settings
 from sb3_ddpg_custom.cli.environments.registry import closed_quietly, make_env
+from sb3_ddpg_custom.wrappers import rendering_advice
 from sb3_ddpg_custom.wrappers.pictures import as_picture
 
 
@@ -36,7 +37,8 @@ def can_render(
                 as_picture(drawn)
             seconds = min(timeit.repeat(env.render, number=1, repeat=3))
     except Exception as error:  # any renderer, any driver
-        return f"{env_id} cannot draw here: {reason(error)}"
+        advice = rendering_advice(error)
+        return f"{env_id} cannot draw here: {reason(error)}" + (f"; {advice}" if advice else "")
     if slow_seconds is not None and seconds > slow_seconds:
         return f"drawing a frame of {env_id} takes {1000 * seconds:.0f} ms here"
     return None

@@ -13,7 +13,7 @@ from gymnasium import error as gym_error
 from sb3_ddpg_custom.cli.blame import exits_are_errors, kind_and_reason, reason
 from sb3_ddpg_custom.cli.config.settings import Settings
 from sb3_ddpg_custom.cli.errors import UsageError, one_line
-from sb3_ddpg_custom.wrappers import ContractGuard
+from sb3_ddpg_custom.wrappers import ContractGuard, rendering_advice
 
 # Gymnasium's own families: which extra of ours brings what they need.
 _EXTRAS = {"gymnasium.envs.mujoco": "mujoco", "gymnasium.envs.box2d": "box2d"}
@@ -89,7 +89,7 @@ def make_env(env_id: str, settings: Settings, render_mode: str | None = None) ->
     except Exception as error:  # an env may raise anything while it is made
         if isinstance(error, TypeError) and given:
             raise UsageError(f"{env_id} refuses its env_kwargs {dict(settings.env_kwargs)}: {reason(error)}") from error
-        remedy = "correct them, or the env" if given else "correct the env"
+        remedy = rendering_advice(error) or ("correct them, or the env" if given else "correct the env")
         raise UsageError(f"{env_id} cannot be made{given} ({kind_and_reason(error)}); {remedy}") from error
 
 

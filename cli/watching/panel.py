@@ -26,7 +26,7 @@ def panel(status: Status, *, width: int) -> RenderableType:
     lines += [_line("evaluated", _evaluated(status)), _line("Q", _q(status)), _line("film", plain(status.film or "–"))]  # noqa: RUF001
     if status.warning is not None:
         seen, _, advice = plain(status.warning, most=500).partition("; try ")
-        lines += [_line("doctor", seen, "yellow"), *([_line("", f"try {advice}", "yellow")] if advice else [])]
+        lines += [_line("doctor", seen, "magenta"), *([_line("", f"try {advice}", "magenta")] if advice else [])]
     if status.reason is not None:
         lines.append(_line(status.state, plain(status.reason, most=500), "red"))
     for line in lines:
@@ -35,23 +35,27 @@ def panel(status: Status, *, width: int) -> RenderableType:
 
 
 def bars(values: Sequence[float | None]) -> str:
-    """Draw numbers as bars between the least and the largest of them; a blank where there is none.
+    """Draw numbers as bars between the least and the largest of them; a gap within shows the number before it.
 
-    >>> bars([0.0, None, 1.0, 0.5, float("nan")])
-    '▁ █▅ '
+    >>> bars([None, 0.0, None, 1.0, 0.5, float("nan")])
+    ' ▁▁█▅ '
 
     :param values: numbers
     """
-    numbers = [value for value in values if value is not None and math.isfinite(value)]
+    known = [value is not None and math.isfinite(value) for value in values]
+    numbers = [value for value, is_known in zip(values, known, strict=True) if is_known and value is not None]
     low, high = min(numbers, default=0.0), max(numbers, default=0.0)
     steps = len(_BARS) - 1
-
-    def bar(value: float | None) -> str:
-        if value is None or not math.isfinite(value):
-            return " "
-        return _BARS[round((value - low) / (high - low) * steps) if high > low else 0]
-
-    return "".join(map(bar, values))
+    drawn = []
+    passed = 0
+    for is_known in known:
+        passed += is_known
+        if passed == 0 or (passed == len(numbers) and not is_known):
+            drawn.append(" ")
+        else:
+            share = (numbers[passed - 1] - low) / (high - low) if high > low else 0.0
+            drawn.append(_BARS[round(share * steps)])
+    return "".join(drawn)
 
 
 def figure(value: float | None) -> str:

@@ -102,7 +102,7 @@ def screen_of(statuses: Mapping[Path, Status], *, width: int, height: int) -> Re
         f"{_name(folder, list(statuses))}: {plain(status.warning)}" for folder, status in ranked if status.warning
     ]
     return Group(
-        table, *(Text(line, style="dim") for line in left), *(Text(one, style="yellow") for one in warnings[:3])
+        table, *(Text(line, style="dim") for line in left), *(Text(one, style="magenta") for one in warnings[:3])
     )
 
 

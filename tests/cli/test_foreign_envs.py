@@ -79,7 +79,7 @@ def test_a_renderer_that_fails_on_the_way_ends_the_films_only(register: Register
     def draw(env: Any) -> Any:
         nonlocal drawn
         drawn += 1
-        if drawn > 30:
+        if drawn > 16:
             raise OSError("lost the screen")
         return np.zeros((16, 16, 3), np.uint8)
 

@@ -45,7 +45,7 @@ def drawn(what: Any, width: int) -> list[str]:
 def test_a_run_in_lines() -> None:
     assert drawn(panel(WHOLE, width=100), 100) == [
         "steps     45,000 of 200,000  ━━━━━━━━━━━━━━━━━━━━━━━━ 22 %  1,240 steps/s  2:05 left",
-        "return    ▁ ▄█  1,234",
+        "return    ▁▁▄█  1,234",
         "evaluated 1,310 at step 40,000, best 1,402",
         "Q         312.0, realised 290.0   losses Q 62.1  μ -312",
         "film      videos/episode-000027.mp4",
@@ -107,7 +107,7 @@ def test_many_runs_are_a_table(tmp_path: Path) -> None:
     ]
     assert "silent for 1:30" in lines[2]
     assert "22 %" in lines[1]
-    assert lines[1].endswith("▁ ▄█")
+    assert lines[1].endswith("▁▁▄█")
     short = drawn(screen_of(statuses, width=140, height=7), 140)
     assert "… 1 more" in short
 

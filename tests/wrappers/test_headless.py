@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from sb3_ddpg_custom.wrappers import has_display, prepare_headless_rendering
+from sb3_ddpg_custom.wrappers import has_display, prepare_headless_rendering, rendering_advice
 
 VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "SDL_AUDIODRIVER", "MUJOCO_GL")
 
@@ -81,3 +81,43 @@ def test_importing_the_wrappers_loads_no_encoder_and_no_torch() -> None:
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout == "[]\n"
+
+
+def error_in(file: str) -> Exception:
+    """An error that arose in a file of that name, as somebody passes it on."""
+    raised = RuntimeError("cannot be drawn")
+    try:
+        exec(compile("raise AttributeError('glGetError')", file, "exec"))
+    except AttributeError as error:
+        raised.__cause__ = error
+    return raised
+
+
+@pytest.mark.parametrize(
+    ("backend", "installed", "advice"),
+    [
+        ("osmesa", (), "MUJOCO_GL=osmesa needs OSMesa: apt install libosmesa6"),
+        ("egl", (), "MUJOCO_GL=egl needs EGL: apt install libegl1"),
+        ("EGL", ("EGL",), "EGL has found no driver: apt install libegl1 libgl1-mesa-dri"),
+        ("osmesa", ("OSMesa",), None),
+        ("nonsense", ("EGL",), "MUJOCO_GL=nonsense is neither egl, osmesa nor glfw: unset it"),
+        ("glfw", ("EGL",), "there is no display: unset MUJOCO_GL, and EGL or OSMesa is taken"),
+        ("glfw", (), "without a display MuJoCo draws with EGL: unset MUJOCO_GL and apt install libegl1"),
+        ("", (), "without a display MuJoCo draws with EGL: apt install libegl1"),
+    ],
+)
+def test_advice_for_mujoco(
+    environment: pytest.MonkeyPatch, backend: str, installed: tuple[str, ...], advice: str | None
+) -> None:
+    environment.setattr(ctypes.util, "find_library", lambda name: name if name in installed else None)
+    if backend:
+        environment.setenv("MUJOCO_GL", backend)
+    assert rendering_advice(error_in("/lib/site-packages/OpenGL/raw/_errors.py")) == advice
+    assert rendering_advice(error_in("/home/me/my_env.py")) is None
+
+
+def test_advice_for_pygame(environment: pytest.MonkeyPatch) -> None:
+    error = type("error", (RuntimeError,), {"__module__": "pygame"})("No available video device")
+    assert rendering_advice(error) == "there is no display: set SDL_VIDEODRIVER=dummy"
+    environment.setenv("SDL_VIDEODRIVER", "dummy")
+    assert rendering_advice(error) is None
