@@ -27,7 +27,8 @@ NOTE = DOCS / "pictures.json"
 #: what each picture shows
 SOURCES = {
     "pendulum.png": ("cli/figures/curve.py",),
-    "learning.gif": ("cli/films/side_by_side.py", "cli/films/learning.py"),
+    "learning.gif": ("cli/films/side_by_side.py", "cli/films/gif_file.py", "cli/films/learning.py"),
+    "episodes.gif": ("cli/films/side_by_side.py", "cli/films/gif_file.py", "wrappers/step_overlay.py"),
     "report.png": ("cli/report/page.html.j2", "cli/report/style.css", "cli/report/charts.js", "cli/report/charts.py"),
     "screen.svg": ("cli/watching/panel.py",),
     "rooms.svg": ("docs/rooms.py",),
@@ -54,8 +55,10 @@ def main() -> None:
         training.wait()
         shutil.copy(Path(scratch) / run / "curve.png", DOCS / "pendulum.png")
         film = [*ddpg, "film", str(run), "--at", "0,20,30,100"]
-        for rest in (["--out", str(DOCS / "learning.gif"), "--fps", "30"], []):
+        for rest in (["--out", str(DOCS / "learning.gif")], []):
             subprocess.run([*film, *rest], check=True, capture_output=True, cwd=scratch)
+        played = [*ddpg, "evaluate", "--checkpoint", str(run), "--episodes", "4", "--video", str(DOCS / "episodes.gif")]
+        subprocess.run([*played, "--overlay", "--fps", "15"], check=True, capture_output=True, cwd=scratch)
         subprocess.run([*ddpg, "report", str(run)], check=True, capture_output=True, cwd=scratch)
         _photograph(Path(scratch) / run / "report.html", DOCS / "report.png")
     subprocess.run([sys.executable, str(DOCS / "rooms.py")], check=True)
