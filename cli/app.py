@@ -17,6 +17,7 @@ from sb3_ddpg_custom.cli.commands.bench import bench_command
 from sb3_ddpg_custom.cli.commands.compare import compare_command
 from sb3_ddpg_custom.cli.commands.doctor import doctor_command
 from sb3_ddpg_custom.cli.commands.evaluate import evaluate_command
+from sb3_ddpg_custom.cli.commands.export import export_command
 from sb3_ddpg_custom.cli.commands.film import film_command
 from sb3_ddpg_custom.cli.commands.inspect_file import inspect_command
 from sb3_ddpg_custom.cli.commands.list_aliases import list_command
@@ -44,6 +45,7 @@ app.command("resume")(resume_command)
 app.command("evaluate")(evaluate_command)
 app.command("compare")(compare_command)
 app.command("plot")(plot_command)
+app.command("export")(export_command)
 app.command("film")(film_command)
 app.command("watch")(watch_command)
 app.command("report")(report_command)

@@ -1,8 +1,7 @@
 """Evaluate a checkpoint, as a plain function: ``ddpg evaluate`` without the command line."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from rich.console import Console
 from scipy import stats
 from stable_baselines3.common.vec_env import VecEnv
 
-from sb3_ddpg_custom.checkpoint import Checkpoint, CheckpointError, build_policy, read_checkpoint
+from sb3_ddpg_custom.checkpoint import CheckpointError
 from sb3_ddpg_custom.cli.blame import exits_are_errors, reason
 from sb3_ddpg_custom.cli.environments.drawing import can_render
 from sb3_ddpg_custom.cli.environments.fitting import fit_to_env
@@ -19,12 +18,12 @@ from sb3_ddpg_custom.cli.environments.registry import import_modules
 from sb3_ddpg_custom.cli.environments.seeds import evaluation_seeds
 from sb3_ddpg_custom.cli.environments.vectorised import evaluation_envs
 from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
-from sb3_ddpg_custom.cli.evaluation.episodes import Episodes, Predictor, play
+from sb3_ddpg_custom.cli.evaluation.episodes import Episodes, play
 from sb3_ddpg_custom.cli.evaluation.options import EvaluateRequest
-from sb3_ddpg_custom.cli.evaluation.what_to_play import environment, normalize, with_normalization
+from sb3_ddpg_custom.cli.evaluation.players import Choose, Player, player_of
+from sb3_ddpg_custom.cli.evaluation.what_to_play import environment
 from sb3_ddpg_custom.cli.paths import shown, shown_in, tied_to_start
 from sb3_ddpg_custom.cli.progress import episode_progress, remark_on_cuts
-from sb3_ddpg_custom.cli.run_folder import find_checkpoint
 from sb3_ddpg_custom.wrappers import RenderError, prepare_headless_rendering
 
 _BOUND = 10_000  # steps of an episode without a limit of its own, in a checkpoint that does not say
@@ -35,7 +34,7 @@ class EvaluateResult:
     """What came out; the names are the keys of ``--json``.
 
     :param env_id: what was played
-    :param checkpoint: whose policy played
+    :param checkpoint: whose policy played, or the exported file
     :param episodes: how many
     :param seed: as asked for
     :param mean_return: mean of the undiscounted returns
@@ -62,9 +61,7 @@ class EvaluateResult:
     returns: tuple[float, ...]
 
 
-def evaluate(
-    request: EvaluateRequest, console: Console, *, choose: Callable[..., Predictor] | None = None
-) -> EvaluateResult:
+def evaluate(request: EvaluateRequest, console: Console, *, choose: Choose | None = None) -> EvaluateResult:
     """Play episodes without exploration noise, on start states that no training has seen.
 
     Nothing in the checkpoint is run: see :mod:`sb3_ddpg_custom.checkpoint.read`.
@@ -81,10 +78,9 @@ def evaluate(
     if not request.render:
         prepare_headless_rendering()  # some packages choose how to draw when they are imported
     import_modules(request.imports)
-    path = find_checkpoint(request.checkpoint)
+    player = player_of(request, console, choose)
     try:
-        checkpoint = with_normalization(read_checkpoint(path), request.normalization, console)
-        env_id, settings, trained_bound = environment(request, checkpoint)
+        env_id, settings, trained_bound = environment(request.env, request.imports, player.config, player.path)
         fitted = fit_to_env(env_id, settings)
         if request.video is not None or request.render:
             problem = can_render(env_id, fitted.settings, "human" if request.render else "rgb_array")
@@ -101,19 +97,19 @@ def evaluate(
             look=request.look,
             q_value=q_value,
             render=request.render,
-            normalize=None if checkpoint.normalization is None else partial(normalize, checkpoint),
+            normalize=player.normalize,
         )
     except CheckpointError as error:
-        raise UsageError(f"--checkpoint: {shown_in(error, path)}") from error
+        raise UsageError(f"{player.flag}: {shown_in(error, player.path)}") from error
     except OSError as error:
         if request.video is None:
             raise
         raise UsageError(f"--video {shown(request.video)}: {error.strerror or error}") from error
-    played = _play(request, checkpoint, envs, env_id, console, choose or policy_of, q_value)
+    played = _play(request, player, envs, env_id, console, q_value)
     returns = played.returns
     return EvaluateResult(
         env_id=env_id,
-        checkpoint=str(shown(path)),
+        checkpoint=str(shown(player.path)),
         episodes=request.episodes,
         seed=request.seed,
         mean_return=float(returns.mean()),
@@ -129,25 +125,26 @@ def evaluate(
 
 def _play(
     request: EvaluateRequest,
-    checkpoint: Checkpoint,
+    player: Player,
     envs: VecEnv,
     env_id: str,
     console: Console,
-    choose: Callable[..., Predictor],
     q_value: QReadout,
 ) -> Episodes:
     """Play, close the envs, and turn whatever they raise into one sentence."""
     try:
         with exits_are_errors():
             try:
-                policy = q_value.playing(choose(request, checkpoint, envs))
+                policy = q_value.playing(player.policy(envs))
                 with episode_progress(console, env_id, request.episodes) as on_step:
                     played = play(policy, envs, request.episodes, on_step=on_step)
                 remark = remark_on_cuts(envs, "--max-steps")
             finally:
                 _close(envs, console)
     except CheckpointError as error:
-        raise UsageError(f"--checkpoint: {shown_in(error, checkpoint.path)}") from error
+        raise UsageError(f"{player.flag}: {shown_in(error, player.path)}") from error
+    except UsageError:
+        raise
     except RenderError as error:
         cause = error.__cause__ or error
         why = one_line(f"{type(cause).__name__}: {cause}")
@@ -158,24 +155,6 @@ def _play(
     if remark:
         console.print(remark, soft_wrap=True)
     return played
-
-
-def policy_of(request: EvaluateRequest, checkpoint: Checkpoint, envs: VecEnv) -> Predictor:
-    """Give a checkpoint's policy.
-
-    :param request: whether it may be unpickled
-    :param checkpoint: as it was read
-    :param envs: that it plays in
-    """
-    if not request.trust_pickle:
-        spaces = envs.observation_space, envs.action_space
-        return build_policy(checkpoint, *spaces, with_critic=request.overlay)
-    from sb3_ddpg_custom.ddpg import DDPG
-
-    try:
-        return DDPG.load(checkpoint.path, env=envs, buffer_size=1)
-    except Exception as error:  # whatever the pickle does
-        raise CheckpointError(f"{checkpoint.path} cannot be unpickled: {reason(error)}") from error
 
 
 def _close(envs: VecEnv, console: Console) -> None:

@@ -19,11 +19,15 @@ class EvaluateRequest:
     """What ``ddpg evaluate`` was asked for. Each field's help says what it is."""
 
     checkpoint: Annotated[
-        Path,
+        Path | None,
         path_option(
             "--checkpoint", help="A run folder, or a .zip of this package or of Stable-Baselines3's DDPG or TD3."
         ),
-    ]
+    ] = None
+    policy: Annotated[
+        Path | None,
+        path_option("--policy", metavar="FILE", help="In place of a checkpoint, an .onnx or .npz of ddpg export."),
+    ] = None
     episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes to play.")] = 100
     seed: Annotated[int, typer.Option(min=0, help="Chooses the start states; never those of a training.")] = 0
     env: Annotated[str | None, typer.Option(help="Alias or environment id; default: the checkpoint's own.")] = None

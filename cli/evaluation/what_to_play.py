@@ -3,7 +3,7 @@
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 from stable_baselines3.common.vec_env import VecEnv
@@ -17,7 +17,6 @@ from sb3_ddpg_custom.cli.config.trust import check_trusted, modules_of, wrappers
 from sb3_ddpg_custom.cli.config.yaml_text import parse_yaml
 from sb3_ddpg_custom.cli.environments.registry import registered_ids
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.evaluation.options import EvaluateRequest
 from sb3_ddpg_custom.cli.paths import shown, shown_in
 from sb3_ddpg_custom.cli.run_folder import find_checkpoint
 
@@ -79,36 +78,43 @@ def normalize(checkpoint: Checkpoint, env: VecEnv) -> VecEnv:
         raise CheckpointError(f"{checkpoint.path}: {error}") from error
 
 
-def environment(request: EvaluateRequest, checkpoint: Checkpoint) -> tuple[str, Settings, int | None]:
-    """Find out what the checkpoint was trained on, and where its evaluations were cut; the user's word goes first.
+def config_of(checkpoint: Checkpoint) -> Any:
+    """Read a checkpoint's ``config.yml``; None where it has none.
 
-    :param request: what was asked for
     :param checkpoint: as it was read
+    :raises UsageError: if it is no YAML
+    """
+    return None if checkpoint.config is None else parse_yaml(checkpoint.config, _source(checkpoint.path))
+
+
+def environment(env: str | None, imports: tuple[str, ...], config: Any, path: Path) -> tuple[str, Settings, int | None]:
+    """Find out what a policy was trained on, and where its evaluations were cut; the user's word goes first.
+
+    :param env: value of ``--env``
+    :param imports: values of ``--import``
+    :param config: of the run, as plain data; None where nothing is known
+    :param path: the file that says so
     :return: the id, everything about envs, and the steps after which evaluations were cut, None where nobody says
     :raises UsageError: if nobody says what to play, or it needs modules that the user has not named
     """
-    own = _own_environment(checkpoint)
-    if request.env is not None:
-        asked = resolve(
-            request.env, config=None, overrides=(), steps=None, n_envs=None, registered_ids=registered_ids()
-        )
+    own = None if config is None else _own_environment(config, _source(path))
+    if env is not None:
+        asked = resolve(env, config=None, overrides=(), steps=None, n_envs=None, registered_ids=registered_ids())
         if own is None or own[0] != asked.env_id:
             return asked.env_id, asked.settings, None
     if own is None:
-        raise UsageError(
-            f"{shown(checkpoint.path)} does not say what it was trained on; name it with --env, as in --env pendulum"
-        )
+        raise UsageError(f"{shown(path)} does not say what it was trained on; name it with --env, as in --env pendulum")
     env_id, settings, _ = own
-    names = [*wrappers_of(settings), *(modules_of(env_id) if request.env is None else [])]
-    check_trusted(names, request.imports, shown(checkpoint.path))
+    names = [*wrappers_of(settings), *(modules_of(env_id) if env is None else [])]
+    check_trusted(names, imports, shown(path))
     return own
 
 
-def _own_environment(checkpoint: Checkpoint) -> tuple[str, Settings, int | None] | None:
-    if checkpoint.config is None:
-        return None
-    source = f"config.yml in {shown(checkpoint.path)}"
-    document = parse_yaml(checkpoint.config, source)
+def _source(path: Path) -> str:
+    return f"{'config.yml' if path.suffix == '.zip' else 'what was trained on'} in {shown(path)}"
+
+
+def _own_environment(document: Any, source: str) -> tuple[str, Settings, int | None]:
     entries = {key: value for key, value in document.items() if key != RUN_KEY} if isinstance(document, dict) else {}
     if len(entries) != 1 or not all(isinstance(value, dict) for value in entries.values()):
         raise UsageError(f"{source} names no single environment; name it with --env")

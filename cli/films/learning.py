@@ -9,8 +9,9 @@ from rich.console import Console
 from sb3_ddpg_custom.checkpoint import Checkpoint, build_policy
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.evaluation.episodes import Predictor
-from sb3_ddpg_custom.cli.evaluation.evaluate import evaluate, policy_of
+from sb3_ddpg_custom.cli.evaluation.evaluate import evaluate
 from sb3_ddpg_custom.cli.evaluation.options import EvaluateRequest
+from sb3_ddpg_custom.cli.evaluation.players import policy_of
 from sb3_ddpg_custom.cli.films.options import FilmRequest
 from sb3_ddpg_custom.cli.films.side_by_side import side_by_side
 from sb3_ddpg_custom.cli.paths import shown
