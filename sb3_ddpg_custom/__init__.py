@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sb3_ddpg_custom.analysis.plots import plot_curves, plot_intervals, plot_profile
     from sb3_ddpg_custom.analysis.runs import Run
     from sb3_ddpg_custom.ddpg import DDPG
+    from sb3_ddpg_custom.export.write import export_policy
     from sb3_ddpg_custom.replay.buffer import ReplayBuffer
     from sb3_ddpg_custom.replay.experience_replay import ExperienceReplay
 
@@ -38,6 +39,7 @@ _HOME = {
     "ParameterNoise": "acting.parameter_noise",
     "Run": "analysis.runs",
     "compare": "analysis.comparison",
+    "export_policy": "export.write",
     "plot_curves": "analysis.plots",
     "plot_intervals": "analysis.plots",
     "plot_profile": "analysis.plots",
@@ -55,6 +57,7 @@ __all__ = [
     "ReplayBuffer",
     "Run",
     "compare",
+    "export_policy",
     "plot_curves",
     "plot_intervals",
     "plot_profile",

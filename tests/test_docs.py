@@ -3,13 +3,18 @@
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+
+from sb3_ddpg_custom import DDPG, export_policy
+from sb3_ddpg_custom.export import player
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
@@ -97,6 +102,33 @@ def test_examples_run(name: str, printed: str, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert printed in done.stdout
+
+
+def test_the_control_loop_runs(tmp_path: Path) -> None:
+    """With a robot that is enabled for three steps, and the player and NumPy alone."""
+    model = DDPG("MlpPolicy", "Pendulum-v1", policy_kwargs={"net_arch": [8]}, seed=0)
+    export_policy(model, tmp_path / "policy.npz", metadata={"env_id": "Pendulum-v1"})
+    shutil.copy(player.__file__, tmp_path / "player.py")
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "robot.md").read_text("utf-8"), re.DOTALL)
+    (loop,) = (code for code in blocks if "while arm.is_enabled()" in code)
+    arm = """
+class arm:
+    left, torques = 3, []
+    encoder = tachometer = staticmethod(lambda: 0.5)
+    set_torque = staticmethod(lambda torque: arm.torques.append(torque))
+
+    @staticmethod
+    def is_enabled():
+        arm.left -= 1
+        return arm.left >= 0
+"""
+    program = arm + loop + "\nprint(arm.torques)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said, torques = done.stdout.splitlines()
+    assert said == "Pendulum-v1 {'observation': (3,)} (1,)"
+    wanted = model.predict(np.array([np.cos(0.5), np.sin(0.5), 0.5], np.float32), deterministic=True)[0]
+    assert json.loads(torques) == pytest.approx([float(wanted[0])] * 3, abs=1e-5)
 
 
 def test_the_readme_stays_short() -> None:

@@ -55,7 +55,7 @@ def evaluate_command(
 
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_row("environment", result.env_id)
-    table.add_row("checkpoint", result.checkpoint)
+    table.add_row("checkpoint" if request.policy is None else "policy", result.checkpoint)
     table.add_row("episodes", f"{result.episodes} (evaluation seed {result.seed}, no exploration noise)")
     table.add_row("mean return", f"{result.mean_return:.2f} ± {result.std_return:.2f}")
     if result.ci95 is not None:

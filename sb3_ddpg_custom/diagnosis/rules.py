@@ -65,7 +65,7 @@ def q_overestimates(facts: Facts) -> Finding | None:
 def tanh_saturates(facts: Facts) -> Finding | None:
     """Nearly all actions stand at the bounds, where tanh has no slope, and nothing was gained by it."""
     share = facts.late_median("diagnosis/saturated_actions")
-    if not (share >= 0.95 and _gain(facts) < 0.5):
+    if not (share >= 0.95 and _gain(facts) < 0.5 and not _began_worse(facts)):
         return None
     return Finding(
         "tanh-saturates",
@@ -284,3 +284,12 @@ def _gain(facts: Facts) -> float:
     if len(means) < _FEW or np.ptp(means) == 0:
         return 0.0
     return float((means[-3:].mean() - means[0]) / np.ptp(means))
+
+
+def _began_worse(facts: Facts) -> bool:
+    """Say whether the first five training episodes all returned less than three quarters of the late ones do.
+
+    A task may be learned before it is first evaluated. Of episodes that never change, one in a thousand fives is so.
+    """
+    late = facts.episode_returns[facts.is_late]
+    return len(late) >= _FEW and bool((facts.episode_returns[:5] < np.quantile(late, 0.25)).all())

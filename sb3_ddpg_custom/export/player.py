@@ -86,8 +86,9 @@ class Policy:
         self._action = values[step["writes"]].reshape(self.action_shape)
         if not np.shares_memory(self._action, values[step["writes"]]):
             raise ValueError("its action has another shape than its last step")
-        for call in self._calls:  # on zeros: what does not fit together fails here, not at the first step
-            call()
+        with np.errstate(all="ignore"):  # on zeros: what does not fit together fails here, not at the first step
+            for call in self._calls:
+                call()
 
     def __call__(self, observation: Any) -> Array:
         """Choose the action.
@@ -147,7 +148,9 @@ def _normalize(reads: list[Array], arrays: dict[str, Array], options: dict[str, 
     mean, deviation = arrays["mean"][None], arrays["deviation"][None]
     return (
         narrow,
-        lambda: np.subtract(reads[0], mean, out=wide),
+        # Copied first: an operation on two types would take memory to convert one of them.
+        lambda: np.copyto(wide, reads[0]),
+        lambda: np.subtract(wide, mean, out=wide),
         lambda: np.divide(wide, deviation, out=wide),
         lambda: np.minimum(np.maximum(wide, -clip, out=wide), clip, out=wide),
         lambda: np.copyto(narrow, wide, casting="unsafe"),
@@ -313,7 +316,8 @@ def _scale_action(reads: list[Array], arrays: dict[str, Array], _: Any) -> tuple
     return (
         out,
         lambda: np.multiply(np.add(reads[0], one, out=share), half, out=share),
-        lambda: np.add(np.multiply(share, span, out=out), low, out=out),
+        lambda: np.copyto(out, share),
+        lambda: np.add(np.multiply(out, span, out=out), low, out=out),
     )
 
 

@@ -70,8 +70,26 @@ FLAT = np.full((30, 2), -100.0)
         ("q-overestimates", {"curves": {"diagnosis/q_predicted": 0.6}}, {"curves": {"diagnosis/q_predicted": 0.4}}),
         (
             "tanh-saturates",
-            {"curves": {"diagnosis/saturated_actions": 0.95}, "evaluation_returns": FLAT + EVALUATED[::-1, None] / 10},
+            {
+                "curves": {"diagnosis/saturated_actions": 0.95},
+                "evaluation_returns": FLAT + EVALUATED[::-1, None] / 10,
+                "episode_returns": -100 + 5 * (-1.0) ** np.arange(200),
+            },
             {"curves": {"diagnosis/saturated_actions": 1.0}},  # and it has learned
+        ),
+        (
+            "tanh-saturates",
+            {
+                "curves": {"diagnosis/saturated_actions": 1.0},
+                "evaluation_returns": FLAT,
+                "episode_returns": np.full(200, -100.0),
+            },
+            # It had learned before it was first evaluated.
+            {
+                "curves": {"diagnosis/saturated_actions": 1.0},
+                "evaluation_returns": FLAT,
+                "episode_returns": np.concatenate([np.full(5, -101.0), np.full(195, -100.0)]),
+            },
         ),
         ("units-die", {"curves": {"diagnosis/dead_units_critic": 0.9}}, {}),
         (
