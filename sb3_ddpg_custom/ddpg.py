@@ -20,6 +20,7 @@ from sb3_ddpg_custom.acting.exploring import ExploringAlgorithm
 from sb3_ddpg_custom.acting.numpy_actor import NumpyActor
 from sb3_ddpg_custom.acting.parameter_noise import ParameterNoise
 from sb3_ddpg_custom.acting.rollout_callbacks import may_act_on_rollout_start
+from sb3_ddpg_custom.action_bounds import ActionBounds, BoundingAlgorithm, bounded_env
 from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.checkpoint.saving import SavingAlgorithm
 from sb3_ddpg_custom.diagnosis.diagnose import DiagnosingAlgorithm
@@ -55,7 +56,7 @@ def _network_of_policy(name: str) -> Any:
     )
 
 
-class DDPG(SavingAlgorithm, ExploringAlgorithm, OptimizingAlgorithm, DiagnosingAlgorithm):
+class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlgorithm, DiagnosingAlgorithm):
     """Deep deterministic policy gradient (Lillicrap et al. 2016, arXiv 1509.02971).
 
     Takes every argument of SB3's ``DDPG`` under the same name and with the same default; those behind the star are
@@ -68,7 +69,7 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, OptimizingAlgorithm, DiagnosingA
 
     :param policy: ``"MlpPolicy"``, ``"CnnPolicy"``, ``"MultiInputPolicy"``, ``"SimbaPolicy"`` (residual blocks, see
         :mod:`sb3_ddpg_custom.residual_policies`) or a subclass of SB3's ``TD3Policy``
-    :param env: environment or its id; its action space must be a bounded Box
+    :param env: environment or its id; its action space must be a Box, bounded or with ``action_bounds``
     :param learning_rate: Adam's step size, a number or a function of the remaining progress (1 to 0)
     :param buffer_size: transitions kept
     :param learning_starts: env steps of uniformly random actions before the first update
@@ -107,6 +108,8 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, OptimizingAlgorithm, DiagnosingA
         and acting stay float32
     :param parameter_noise: explore with noise on the actor's weights; the model keeps a copy, whose ``std`` adapts and
         is saved with it
+    :param action_bounds: low and high of the actions where the env's space has no bounds, or narrower ones, each a
+        number or as many as there are components; saved with the model, which puts them around every env it gets
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -159,10 +162,11 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, OptimizingAlgorithm, DiagnosingA
         update: UpdateName = "auto",
         precision: Precision = "float32",
         parameter_noise: ParameterNoise | None = None,
+        action_bounds: ActionBounds | None = None,
     ) -> None:
         super().__init__(
             policy=policy,
-            env=env,
+            env=bounded_env(env, action_bounds, verbose),
             learning_rate=learning_rate,
             buffer_size=buffer_size,
             learning_starts=learning_starts,
@@ -205,6 +209,7 @@ class DDPG(SavingAlgorithm, ExploringAlgorithm, OptimizingAlgorithm, DiagnosingA
         self._quick_actor: tuple[object, NumpyActor | None] = (None, None)
         self._fitted_at, self._attributes, self._is_learning, self._rollouts_start_alone = -1, 0, False, False
         self.parameter_noise = copy(parameter_noise)
+        self.action_bounds = None if action_bounds is None else [np.asarray(one).tolist() for one in action_bounds]
         if _init_setup_model:
             self._setup_model()
 

@@ -73,6 +73,22 @@ def read_string(value: Any) -> str | None:
     return value.strip() if isinstance(value, str) else None
 
 
+def read_bounds(value: Any) -> list[Any] | None:
+    """Read a low and a high, each a number or (nested) lists of numbers; None where it is something else."""
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return None
+    read = [_numbers(one) for one in value]
+    return None if None in read else read
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        read = [_numbers(one) for one in value]
+        return None if None in read or not read else read
+    converted = number(value)
+    return converted if converted is not None and math.isfinite(converted) else None
+
+
 def read_train_freq(value: Any) -> int | tuple[int, str] | None:
     """Read a number of steps, or such as ``[1, episode]``."""
     if isinstance(value, list | tuple):

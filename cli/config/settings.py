@@ -21,6 +21,7 @@ from sb3_ddpg_custom.cli.config.kinds import (
     Scale,
     Switch,
     expect,
+    read_bounds,
     read_env_kwargs,
     read_monitor_kwargs,
     read_normalize,
@@ -74,6 +75,8 @@ class Settings(BaseModel):
     :param decoupled_weight_decay: whether both are AdamW's instead of L2; None: the optimiser's own
     :param pre_tanh_penalty: c of the penalty c · mean z² on what goes into the actor's last tanh; None: none
     :param output_init: output layers start uniform in ± this; None: as PyTorch starts them
+    :param action_bounds: low and high of the actions, where the env's space has none or narrower ones are wanted;
+        each a number or a list
     :param update: how a gradient update is computed
     :param precision: of the updates' large matrix products
     :param stats_window_size: episodes that the logged means span
@@ -136,6 +139,9 @@ class Settings(BaseModel):
     decoupled_weight_decay: Switch | None = None
     pre_tanh_penalty: AtLeastZero | None = None
     output_init: AboveZero | None = None
+    action_bounds: (
+        Annotated[list[Any], expect("low and high, such as [-1, 1] or [[-1, -2], [1, 2]]", read_bounds, bool)] | None
+    ) = None
     update: Annotated[str, expect("one of " + ", ".join(UPDATES), read_string, lambda name: name in UPDATES)] = "auto"
     precision: Annotated[
         str, expect("one of " + ", ".join(PRECISIONS), read_string, lambda name: name in PRECISIONS)

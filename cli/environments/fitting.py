@@ -6,6 +6,7 @@ from typing import Any
 
 from gymnasium import spaces
 
+from sb3_ddpg_custom.action_bounds import bounded_space
 from sb3_ddpg_custom.cli.config.kinds import ClassSpec
 from sb3_ddpg_custom.cli.config.memory import check_observation_memory
 from sb3_ddpg_custom.cli.config.settings import Settings
@@ -51,9 +52,9 @@ def fit_to_env(env_id: str, settings: Settings) -> Fitted:
             settings = settings.model_copy(update={"env_wrapper": (*settings.env_wrapper, _FLATTEN)})
             wrapped = wrap(wrapped, [_FLATTEN], "env_wrapper")
             remarks.append(f"env_wrapper: {_FLATTEN.name}, as SB3 has no policy for the observations as they are")
-        check_spaces(env_id, wrapped)
+        check_spaces(env_id, wrapped, settings.action_bounds)
         observed = wrapped.observation_space
-        acts = wrapped.action_space
+        acts = bounded_space(wrapped.action_space, settings.action_bounds)
         step_limit = None if env.spec is None else env.spec.max_episode_steps
     if settings.policy is None and not settings.vec_env_wrapper:
         settings = settings.model_copy(update={"policy": suited_policy(observed)})

@@ -18,7 +18,7 @@ class Raw:
         #: of raw observations
         self.space = raw_space_of(envs)
         self._normalizer: Any = unwrap_vec_wrapper(envs, VecNormalize)
-        self._transposer: Any = envs if isinstance(envs, VecTransposeImage) else None
+        self._transposer: Any = unwrap_vec_wrapper(envs, VecTransposeImage)
 
     def to_policy(self, batch: Any) -> Any:
         """Give what a policy gets.

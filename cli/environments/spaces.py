@@ -6,14 +6,16 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from sb3_ddpg_custom.action_bounds import ActionBounds, bounded_space
 from sb3_ddpg_custom.cli.errors import UsageError, one_line
 
 
-def check_spaces(env_id: str, env: gym.Env[Any, Any]) -> None:
+def check_spaces(env_id: str, env: gym.Env[Any, Any], bounds: ActionBounds | None = None) -> None:
     """Make sure that DDPG can act in an env, and that SB3 has a policy for what it observes.
 
     :param env_id: for the message
     :param env: as its wrappers leave it
+    :param bounds: of the settings
     :raises UsageError: one sentence about the first thing that is in the way
     """
     space = env.action_space
@@ -22,10 +24,16 @@ def check_spaces(env_id: str, env: gym.Env[Any, Any]) -> None:
             f"{env_id} has the action space {space}, but DDPG needs a Box of continuous actions; "
             "for discrete actions take an algorithm such as SB3's DQN"
         )
+    try:
+        narrowed = bounded_space(space, bounds)
+    except ValueError as error:
+        raise UsageError(f"{env_id}: {error}") from error
+    assert isinstance(narrowed, spaces.Box)  # noqa: S101 (for mypy)
+    space = narrowed
     if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
         raise UsageError(
             f"{env_id} has unbounded actions ({space}), but DDPG's tanh needs finite bounds; "
-            "give the environment's action space a finite low and high, or name an env_wrapper that does"
+            "add --action-bounds LOW,HIGH"
         )
     if not space.shape or 0 in space.shape:
         raise UsageError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from sb3_ddpg_custom.action_bounds import bounded_env
 from sb3_ddpg_custom.cli.config.settings import Settings
 from sb3_ddpg_custom.cli.environments.advice import FirstSteps, TimedVecEnv
 from sb3_ddpg_custom.cli.environments.filming import FilmLook
@@ -196,7 +197,7 @@ class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
         return self.env.reset(seed=seed, options=options)
 
 
-def _wrapped(env: "VecEnv", settings: Settings, normalize: "Callable[[VecEnv], VecEnv] | None") -> "VecEnv":
+def _wrapped(env: Any, settings: Settings, normalize: "Callable[[VecEnv], VecEnv] | None") -> "VecEnv":
     from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
     from stable_baselines3.common.vec_env import VecFrameStack
 
@@ -208,4 +209,5 @@ def _wrapped(env: "VecEnv", settings: Settings, normalize: "Callable[[VecEnv], V
         # with single frames in a buffer for stacked ones.
         env = normalize(env)
     # Images go channel-first, as every SB3 algorithm does with its own env.
-    return OffPolicyAlgorithm._wrap_env(env)
+    wrapped: VecEnv = bounded_env(OffPolicyAlgorithm._wrap_env(env), settings.action_bounds)
+    return wrapped

@@ -32,10 +32,12 @@ def jobs_of(request: TrainRequest, many: SeedsRequest) -> list[Job]:
         out /= request.name
     settings = [_setting(text, request) for text in compared] or [
         Setting(
-            name=name_of_setting(request.config, request.overrides), config=request.config, overrides=request.overrides
+            name=name_of_setting(request.config, request.all_overrides),
+            config=request.config,
+            overrides=request.all_overrides,
         )
     ]
-    template = replace(request, out=out, name=None, video=request.video or "none")
+    template = replace(request, out=out, name=None, action_bounds=None, video=request.video or "none")
     return plan_jobs(template, envs, settings, read_seeds(many.seeds or ""))
 
 
@@ -45,10 +47,10 @@ def _setting(text: str, request: TrainRequest) -> Setting:
         if request.config is not None:
             raise UsageError(f"--compare {text} and --config {request.config} are both files; leave out --config")
         path = Path.cwd() / text
-        return Setting(name=name_of_setting(path, ()), config=path, overrides=request.overrides)
+        return Setting(name=name_of_setting(path, ()), config=path, overrides=request.all_overrides)
     if text == "default":
-        return Setting(name=text, config=request.config, overrides=request.overrides)
+        return Setting(name=text, config=request.config, overrides=request.all_overrides)
     if "=" not in text:
         raise UsageError(f"--compare {text} is neither a .yml file, KEY=VALUE nor default")
-    overrides = (*request.overrides, text)
+    overrides = (*request.all_overrides, text)
     return Setting(name=name_of_setting(None, (text,)), config=request.config, overrides=overrides)

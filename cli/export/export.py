@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from stable_baselines3.common.vec_env import VecEnv
 
+from sb3_ddpg_custom.action_bounds import bounded_space
 from sb3_ddpg_custom.checkpoint import Checkpoint, CheckpointError, build_policy, read_checkpoint
 from sb3_ddpg_custom.cli.blame import exits_are_errors, reason
 from sb3_ddpg_custom.cli.config.resolve import RUN_KEY, Resolved, to_yaml
@@ -31,7 +32,7 @@ from sb3_ddpg_custom.export.from_policy import ExportError, program_of
 from sb3_ddpg_custom.export.write import OBSERVATIONS, corners, facts_of, write_checked
 
 # What an evaluation of the file needs to know of the settings.
-_OF_THE_ENV = ("n_timesteps", "policy", "env_kwargs", "env_wrapper", "vec_env_wrapper", "frame_stack")
+_OF_THE_ENV = ("n_timesteps", "policy", "env_kwargs", "env_wrapper", "vec_env_wrapper", "frame_stack", "action_bounds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +131,7 @@ def _kind(request: ExportRequest) -> FormatName:
 def _written(checkpoint: Checkpoint, envs: VecEnv, kind: FormatName, out: Path, metadata: dict[str, Any]) -> Any:
     raw = Raw(envs)
     policy = build_policy(checkpoint, envs.observation_space, envs.action_space, "cpu")
-    space: Any = envs.action_space
+    space: Any = bounded_space(envs.action_space, checkpoint.attributes.get("action_bounds"))
     program = program_of(policy, space, raw_space=raw.space, normalization=checkpoint.normalization)
 
     def predict(batch: Any) -> Any:
@@ -138,7 +139,7 @@ def _written(checkpoint: Checkpoint, envs: VecEnv, kind: FormatName, out: Path, 
 
     try:
         with exits_are_errors():
-            seen = observed(envs, raw, predict, OBSERVATIONS)
+            seen = observed(envs, space, raw, predict, OBSERVATIONS)
     except Exception as error:  # an env may raise anything
         raise RunError(f"export stopped, for the environment failed: {reason(error)}") from error
     batches = [seen, corners(raw.space)]
@@ -157,7 +158,7 @@ def _metadata(
     facts = own.get(RUN_KEY) if isinstance(own, dict) else None
     seed = facts.get("seed") if isinstance(facts, dict) else None
     return {
-        **facts_of(Raw(envs).space, envs.action_space),
+        **facts_of(Raw(envs).space, bounded_space(envs.action_space, checkpoint.attributes.get("action_bounds"))),
         "env_id": env_id,
         "seed": seed if isinstance(seed, int) else None,
         "license": request.license,

@@ -11,17 +11,16 @@ from sb3_ddpg_custom.action_spaces import as_type_of
 from sb3_ddpg_custom.cli.environments.raw import Raw
 
 
-def observed(envs: VecEnv, raw: Raw, predict: Callable[[Any], Any], number: int) -> Any:
+def observed(envs: VecEnv, space: spaces.Box, raw: Raw, predict: Callable[[Any], Any], number: int) -> Any:
     """Collect observations, half of them while acting at random and half while the policy acts.
 
     :param envs: a single one
+    :param space: of the actions, bounded
     :param raw: its way to the policy
     :param predict: actions for a batch of raw observations
     :param number: how many
     :return: raw, (number, *shape), or a dict of such
     """
-    space = envs.action_space
-    assert isinstance(space, spaces.Box)  # noqa: S101 (for mypy)
     space.seed(0)
     collected = []
     given = envs.reset()

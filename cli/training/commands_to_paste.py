@@ -15,7 +15,9 @@ def repeating(request: TrainRequest, folder: Path) -> str:
     :param folder: the run's folder
     """
     # Its config.yml says what the options did that shape the networks; the name is taken.
-    own = replace(request, config=folder / "config.yml", overrides=(), steps=None, n_envs=None, name=None)
+    own = replace(
+        request, config=folder / "config.yml", overrides=(), action_bounds=None, steps=None, n_envs=None, name=None
+    )
     return command_line("train", own)
 
 

@@ -1,11 +1,13 @@
 """The options of ``ddpg train`` and ``ddpg resume``, each declared once; all that prints them follows from it."""
 
+import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+import yaml
 
 from sb3_ddpg_custom.cli.environments.filming import FilmLook
 from sb3_ddpg_custom.cli.environments.kinds import VecEnvKind, read_vec_env
@@ -22,6 +24,18 @@ def _filmed_episodes(text: str) -> FilmedEpisodes:
     if text.isascii() and text.isdecimal() and int(text) >= 1:
         return int(text)
     raise UsageError(f"--video {text} is neither none, cubic nor a whole number of at least 1")
+
+
+def _action_bounds(text: str) -> str:
+    from sb3_ddpg_custom.cli.config.kinds import read_bounds
+
+    try:
+        read = read_bounds(yaml.safe_load(f"[{text}]"))
+    except yaml.YAMLError:
+        read = None
+    if read is None:
+        raise UsageError(f"--action-bounds {text} is no low and high; write such as -1,1 or [-1,-2],[1,2]")
+    return json.dumps(read)[1:-1].replace(" ", "")
 
 
 def _on_divergence(text: str) -> str:
@@ -61,6 +75,15 @@ class TrainRequest:
             "--set", metavar="KEY=VALUE", help="Change one hyper-parameter; dotted keys, YAML values; repeatable."
         ),
     ] = ()
+    action_bounds: Annotated[
+        str | None,
+        typer.Option(
+            parser=_action_bounds,
+            metavar="LOW,HIGH",
+            help="Bounds of the actions where the environment has none, or narrower ones; lists for each component: "
+            "[-1,-2],[1,2].",
+        ),
+    ] = None
     out: Out = Path("runs")
     name: Annotated[str | None, typer.Option(help="Name of this run's folder; default: the next number.")] = None
     device: Device = "auto"
@@ -132,6 +155,12 @@ class TrainRequest:
         ),
     ] = None
     imports: Annotated[tuple[str, ...], IMPORT] = ()
+
+    @property
+    def all_overrides(self) -> tuple[str, ...]:
+        """Hyper-parameters to change, as ``--set`` takes them."""
+        bounds = () if self.action_bounds is None else (f"action_bounds=[{self.action_bounds}]",)
+        return (*self.overrides, *bounds)
 
     @property
     def look(self) -> FilmLook:

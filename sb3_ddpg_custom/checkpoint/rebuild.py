@@ -11,6 +11,7 @@ from stable_baselines3.common.utils import ConstantSchedule
 from stable_baselines3.td3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
 from torch import nn
 
+from sb3_ddpg_custom.action_bounds import bounded_space
 from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.checkpoint.read import Checkpoint, CheckpointError
 from sb3_ddpg_custom.layer_norm import with_layer_norm
@@ -51,6 +52,10 @@ def build_policy(
             f"{checkpoint.path}: its policy class is from {home or 'an unknown module'}, and only the policies of "
             "SB3's DDPG and TD3 are rebuilt here; if you trust its author, use --trust-pickle, or DDPG.load in Python"
         )
+    try:
+        action_space = bounded_space(action_space, checkpoint.attributes.get("action_bounds"))
+    except ValueError as error:
+        raise CheckpointError(f"{checkpoint.path}: {error}") from error
     _check_shape(checkpoint, "observation", observation_space)
     _check_shape(checkpoint, "action", action_space)
     if not isinstance(action_space, spaces.Box):

@@ -14,6 +14,7 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
+from sb3_ddpg_custom.action_bounds import bounded_env, bounds_in
 from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.atomic import replacing
 from sb3_ddpg_custom.checkpoint.description import DESCRIPTION, describe
@@ -72,6 +73,7 @@ class SavingAlgorithm(OffPolicyAlgorithm):
         It unpickles what the zip holds, as SB3's does, and a pickle runs whatever its author wrote: load files that you
         trust. :func:`sb3_ddpg_custom.checkpoint.read_checkpoint` and ``build_policy`` read a stranger's policy without.
         """
+        env = bounded_env(env, kwargs.get("action_bounds", bounds_in(path)))
         return super().load(path, env, device, custom_objects, print_system_info, force_reset, **kwargs)
 
     def get_parameters(self) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize, VecTransposeImage
 from stable_baselines3.td3.policies import TD3Policy
 
+from sb3_ddpg_custom.action_bounds import BoundedActions
 from sb3_ddpg_custom.checkpoint.description import describe_space, versions
 from sb3_ddpg_custom.checkpoint.normalization import to_arrays
 from sb3_ddpg_custom.export.formats import FormatName, format_of
@@ -208,7 +209,7 @@ def raw_space_of(env: VecEnv) -> spaces.Space[Any]:
 
     :param env: with SB3's wrappers
     """
-    while isinstance(env, VecTransposeImage | VecNormalize):
+    while isinstance(env, VecTransposeImage | VecNormalize | BoundedActions):
         env = env.venv
     return env.observation_space
 
