@@ -19,6 +19,7 @@ from sb3_ddpg_custom.cli.commands.doctor import doctor_command
 from sb3_ddpg_custom.cli.commands.evaluate import evaluate_command
 from sb3_ddpg_custom.cli.commands.export import export_command
 from sb3_ddpg_custom.cli.commands.film import film_command
+from sb3_ddpg_custom.cli.commands.hub import pull_command, push_command
 from sb3_ddpg_custom.cli.commands.inspect_file import inspect_command
 from sb3_ddpg_custom.cli.commands.list_aliases import list_command
 from sb3_ddpg_custom.cli.commands.plot import plot_command
@@ -50,6 +51,8 @@ app.command("film")(film_command)
 app.command("watch")(watch_command)
 app.command("report")(report_command)
 app.command("doctor")(doctor_command)
+app.command("push")(push_command)
+app.command("pull")(pull_command)
 app.command("inspect")(inspect_command)
 app.command("list")(list_command)
 app.command("config")(config_command)
