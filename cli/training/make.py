@@ -1,6 +1,6 @@
 """From a plan to what a training is made of: envs, model, evaluations, checkpoints."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -22,6 +22,8 @@ from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.paths import shown, shown_in
 from sb3_ddpg_custom.cli.run_folder import STATE
 from sb3_ddpg_custom.cli.signals import Signals
+from sb3_ddpg_custom.cli.tracking.output import TrackedOutput
+from sb3_ddpg_custom.cli.tracking.trackers import Tracked, Tracker, begin
 from sb3_ddpg_custom.cli.training.callbacks import Evaluation
 from sb3_ddpg_custom.cli.training.divergence import RATES
 from sb3_ddpg_custom.cli.training.failures import (
@@ -158,9 +160,33 @@ def make(plan: Plan, settings: Settings, signals: Signals, progress: TrainingPro
         _go_on(model, checkpoint, plan.folder)
         checkpoint.restate(rate_scale=plan.rate_scale)
         _write_config(plan)
+    tracker = _tracked(plan, settings, stack)
     model.set_logger(configure(str(plan.folder), ["tensorboard"]))
+    if tracker is not None:
+        model.logger.output_formats.append(TrackedOutput(tracker, progress.note))
     stack.push(closing(model.logger.close, progress.note))
     return Parts(model, evaluation, checkpoint, extra_callbacks)
+
+
+def _tracked(plan: Plan, settings: Settings, stack: ExitStack) -> Tracker | None:
+    """Begin to track the run where that was asked for; it ends with the training."""
+    if plan.request.track is None:
+        return None
+    run = Tracked(
+        project=plan.request.env.replace("/", "-"),
+        name="-".join(plan.folder.parts[-2:]),
+        folder=plan.folder,
+        settings={"seed": plan.seed, **settings.model_dump()},
+        goes_on=plan.goes_on,
+    )
+    tracker = begin(plan.request.track, run)
+
+    def finish(kind: type[BaseException] | None, *_: object) -> None:
+        with suppress(Exception):  # the training is over and saved, whatever a network does
+            tracker.finish(is_well=kind is None)
+
+    stack.push(finish)
+    return tracker
 
 
 def _flush(logger: Logger) -> None:

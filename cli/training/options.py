@@ -13,6 +13,7 @@ from sb3_ddpg_custom.cli.environments.filming import FilmLook
 from sb3_ddpg_custom.cli.environments.kinds import VecEnvKind, read_vec_env
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.shared_options import IMPORT, Device, EvalEpisodes, Fps, Out, Overlay, path_option, read_path
+from sb3_ddpg_custom.cli.tracking.names import TrackerName, read_tracker
 
 FilmedEpisodes = int | Literal["none", "cubic"]
 
@@ -145,6 +146,14 @@ class TrainRequest:
     ] = None
     fps: Fps = None
     overlay: Overlay = False
+    track: Annotated[
+        TrackerName | None,
+        typer.Option(
+            parser=read_tracker,
+            metavar="wandb|mlflow|trackio",
+            help="Give the curves to this tracker, too; where it is, its own environment variables say.",
+        ),
+    ] = None
     render: Annotated[bool, typer.Option("--render", help="Show the training in a window (one environment only).")] = (
         False
     )

@@ -40,6 +40,7 @@ _OF_THE_RUN = (
     "video",
     "fps",
     "overlay",
+    "track",
 )
 
 

@@ -1,0 +1,1 @@
+"""Experiment trackers that a training's curves go to, beside TensorBoard's files."""
