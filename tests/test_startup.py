@@ -26,6 +26,7 @@ HEAVY = (
     "tensorflow",
     "rl_zoo3",
     "mujoco",
+    *("onnx", "onnxruntime", "huggingface_hub", "mlflow", "trackio", "wandb"),
 )
 
 
@@ -105,3 +106,17 @@ def test_the_time_to_solve_is_measured_for_ours_and_for_sb3(tmp_path: Path) -> N
     assert all(f" {result['row']} " in printed for result in results)
     # The same seed draws the same first networks in both, and both play the same episodes.
     assert results[0]["best_return"] == results[1]["best_return"]
+
+
+def test_help_and_the_package_import_no_extra(tmp_path: Path) -> None:
+    code = f"""
+import sys, sb3_ddpg_custom
+from sb3_ddpg_custom.cli.app import main
+sys.argv = ["ddpg", "--help"]
+try:
+    main()
+except SystemExit:
+    pass
+print([name for name in ("torch", "stable_baselines3", *{HEAVY}) if name in sys.modules])
+"""
+    assert python("-c", code, cwd=tmp_path).stdout.endswith("[]\n")

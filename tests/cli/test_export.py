@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import stable_baselines3
 from helpers import Ddpg
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_ddpg_custom import DDPG
 from sb3_ddpg_custom.export.player import Policy
@@ -76,6 +79,28 @@ def test_from_python(pendulum_run: Any, tmp_path: Path) -> None:
     assert policy.metadata["robot"] == "arm 7"
     observation = np.array([0.5, -0.5, 3.0], np.float32)
     np.testing.assert_allclose(policy(observation), model.predict(observation, deterministic=True)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("algorithm", [stable_baselines3.DDPG, stable_baselines3.TD3])
+def test_sb3s_own_zips_and_models(algorithm: Any, ddpg: Ddpg, refused: Any, tmp_path: Path) -> None:
+    env = VecNormalize(make_vec_env("Pendulum-v1"))
+    model = algorithm("MlpPolicy", env, policy_kwargs={"net_arch": [8]}, seed=0, learning_starts=10)
+    model.learn(40)
+    model.save(tmp_path / "sb3.zip")
+    env.save(str(tmp_path / "statistics.pkl"))
+    assert export_policy(model, tmp_path / "python.npz").largest_difference < 1e-5
+    named = ("export", tmp_path / "sb3.zip", "--out", tmp_path / "p.npz")
+    assert "does not say what it was trained on; name it with --env" in refused(
+        *named, "--normalization", tmp_path / "statistics.pkl"
+    )
+    ddpg(*named, "--env", "pendulum", "--normalization", tmp_path / "statistics.pkl")
+    observations = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    wanted = model.predict(env.normalize_obs(observations), deterministic=True)[0]
+    for name in ("python.npz", "p.npz"):
+        np.testing.assert_allclose(Policy(tmp_path / name).predict(observations)[0], wanted, atol=2e-5)
+    said = Policy(tmp_path / "p.npz").metadata
+    assert said["env_id"] == "Pendulum-v1"
+    assert said["mean_return"] is None
 
 
 @pytest.mark.parametrize(
