@@ -23,8 +23,8 @@ ActionBounds = Sequence[Any]
 def bounded_space(space: spaces.Space[Any], bounds: ActionBounds | None) -> spaces.Space[Any]:
     """Narrow an action space.
 
-    >>> bounded_space(spaces.Box(-np.inf, np.array([np.inf, 0.5])), (-2, 3)).high.tolist()
-    [3.0, 0.5]
+    >>> bounded_space(spaces.Box(-np.inf, 0.5, (2,)), (-2, [0.25, 3])).high.tolist()
+    [0.25, 0.5]
 
     :param space: the env's
     :param bounds: the space's own hold, too; None leaves it as it is

@@ -83,10 +83,12 @@ class NumpyActor:
         if len(observations) != self._n_envs:
             self._view(len(observations))
         x = observations.reshape(self._n_envs, -1).astype(self._layers[0].weight_t.dtype)
-        for weight_t, bias, output, function in self._layers:
-            np.dot(x, weight_t, out=output)
-            output += bias
-            x = function(output)
+        # BLAS computes on what lies beside narrow matrices, too, and says so where that is NaN.
+        with np.errstate(invalid="ignore"):
+            for weight_t, bias, output, function in self._layers:
+                np.dot(x, weight_t, out=output)
+                output += bias
+                x = function(output)
         return x.copy()
 
     @th.no_grad()

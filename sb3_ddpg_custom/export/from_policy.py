@@ -54,7 +54,7 @@ def program_of(
     inputs, features = [], {}
     for name, space in own.items():
         inputs.append(Input(name, tuple(raw[name].shape or ()), np.dtype(raw[name].dtype)))
-        value = _normalized(writer, name, name, normalization or {})
+        value = _normalized(writer, name, normalization or {})
         if raw[name].shape != space.shape:
             value = writer.add("channels_first", value)
         within = normalizer_of(actor)
@@ -98,15 +98,15 @@ def _array(value: Any) -> NDArray[Any]:
     return np.array(value.numpy(force=True) if isinstance(value, th.Tensor) else value)
 
 
-def _normalized(writer: _Writer, value: str, name: str, arrays: Mapping[str, NDArray[Any]]) -> str:
-    """Normalise as ``VecNormalize`` does, where it normalises this part."""
+def _normalized(writer: _Writer, name: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Normalise an input as ``VecNormalize`` does, where it normalises this part."""
     if not arrays or not bool(arrays["norm_obs"]):
-        return value
+        return name
     prefix = f"observations.{name}" if f"observations.{name}.mean" in arrays else "observations"
     if f"{prefix}.mean" not in arrays:  # another part of a Dict
-        return value
+        return name
     deviation = np.sqrt(arrays[f"{prefix}.var"] + arrays["epsilon"])
-    return _normalize(writer, value, arrays[f"{prefix}.mean"], deviation, float(arrays["clip_obs"]))
+    return _normalize(writer, name, arrays[f"{prefix}.mean"], deviation, float(arrays["clip_obs"]))
 
 
 def _normalize(writer: _Writer, value: str, mean: Any, deviation: Any, clip: float) -> str:

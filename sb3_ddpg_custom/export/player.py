@@ -107,8 +107,10 @@ class Policy:
                 raise ValueError(f"the observation is no dict; it needs {', '.join(self.inputs)}")
             for name, memory in self.inputs.items():
                 _take(name, observation, memory)
-        for call in self._calls:
-            call()
+        # BLAS computes on what lies beside narrow matrices, too, and would warn where that is NaN.
+        with np.errstate(invalid="ignore"):
+            for call in self._calls:
+                call()
         return self._action
 
     def predict(self, observation: Any, state: Any = None, **_: Any) -> tuple[Array, Any]:

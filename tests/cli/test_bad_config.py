@@ -16,8 +16,8 @@ from sb3_ddpg_custom.cli.errors import UsageError
     [
         ("Pendulum-v1: {lerning_rate: 1}", "`my.yml`: unknown key 'lerning_rate'; did you mean 'learning_rate'?"),
         ("lerning_rate: 1", "`my.yml`: unknown key 'lerning_rate'; did you mean 'learning_rate'?"),
-        ("n_timesteps: 5\nzzz: 1", "unknown key 'zzz'; the keys are actor_weight_decay, "),
-        ("n_timesteps: 5\n5: 1", "unknown key 5; the keys are actor_weight_decay, "),
+        ("n_timesteps: 5\nzzz: 1", "unknown key 'zzz'; the keys are action_bounds, "),
+        ("n_timesteps: 5\n5: 1", "unknown key 5; the keys are action_bounds, "),
         ("gamma: 0.5", "`my.yml`: n_timesteps is missing; add it, or pass --steps"),
         ("Pendulm-v1: {}", "no entry for 'Pendulum-v1' and no 'default', only Pendulm-v1; did you mean 'Pendulm-v1'?"),
         ("Pendulum-v1: [1]", "`my.yml`: the entry 'Pendulum-v1' is [1]; expected a mapping"),
