@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 SOURCES := sb3_ddpg_custom wrappers cli zoo_configs tests benchmarks docs examples
 
-.PHONY: train test format lint type check docs pictures campaign tables release-check clean
+.PHONY: train test test-long format lint type check docs pictures campaign tables release-check clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -20,8 +20,13 @@ train: $(VENV)/.installed  ## install, train Pendulum-v1, evaluate the result
 	$(BIN)/ddpg train pendulum --seed 0
 	$(BIN)/ddpg evaluate --checkpoint "$$(ls -td runs/Pendulum-v1/*/ | head -n 1)"
 
-test: $(VENV)/.installed-test  ## install the test extra and run the tests
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+test: $(VENV)/.installed-test  ## install the test extra and run the tests, but for those that take ten seconds and more
+	$(PYTEST) -m "not long"
+
+test-long: $(VENV)/.installed-test  ## run the others: kills, clusters, searches, a new environment
+	$(PYTEST) -m long
 
 format: $(VENV)/.installed-test  ## rewrite the sources in the house format
 	$(BIN)/ruff format $(SOURCES)
@@ -35,7 +40,7 @@ type: $(VENV)/.installed-test
 	$(BIN)/mypy
 	$(BIN)/mypy tests
 
-check: lint type test  ## everything CI runs
+check: lint type test-long test  ## everything CI runs
 
 docs: $(VENV)/.installed  ## build the site from docs/ into site/; a dead link fails
 	$(PIP) install --quiet -c constraints.txt -e ".[docs]"

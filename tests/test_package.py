@@ -64,6 +64,7 @@ def test_every_module_of_the_checkout_is_in_the_wheel(distributions: Path) -> No
     assert shipped == core | mapped
 
 
+@pytest.mark.long
 def test_it_installs_into_an_empty_environment_and_trains_from_another_folder(
     distributions: Path, tmp_path: Path
 ) -> None:

@@ -167,6 +167,7 @@ def rl_zoo3(program: str, folder: Path, *arguments: object) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 @needs_rl_zoo3
 @pytest.mark.parametrize("config", ["pendulum_classic", "range over envs", "adaptive-param"])
 def test_train_and_enjoy(config: str, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from sb3_ddpg_custom.cli.errors import UsageError
 pytestmark = pytest.mark.usefixtures("a_processor_that_is_used_well")
 
 
+@pytest.mark.long
 def test_a_real_run(ddpg: Ddpg, tmp_path: Path) -> None:
     path = tmp_path / "new" / "bench.json"
     options = ("--case", "C1", "--rounds", 1, "--segment-seconds", 0.02)

@@ -135,6 +135,7 @@ for path in sys.argv[1:]:
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process")
 def test_bombs_are_refused_before_they_unpack(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in bombs()]

@@ -10,6 +10,7 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kills.py"
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="forks, and SIGKILL")
 @pytest.mark.timeout(240)
 def test_twenty_kills_change_nothing() -> None:

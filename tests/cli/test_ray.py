@@ -47,6 +47,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     cluster.shutdown()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 @pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_a_node_that_dies_costs_nothing(cluster: Any, tmp_path: Path) -> None:

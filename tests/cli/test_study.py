@@ -40,6 +40,7 @@ def test_durations() -> None:
     ]
 
 
+@pytest.mark.long
 def test_each_run_is_one_of_its_own_and_none_is_made_twice(ddpg: Ddpg, tmp_path: Path) -> None:
     command = ("train", "pendulum", "--seeds", "0-1", "--compare", "default", "n_steps=3", *SHORT, "--out", tmp_path)
     printed = ddpg(*command)
@@ -104,6 +105,7 @@ train: {steps: 200, eval_episodes: 1, eval_every: 100}
 """
 
 
+@pytest.mark.long
 def test_a_study_from_a_file(ddpg: Ddpg, tmp_path: Path) -> None:
     (tmp_path / "other.yml").write_text("tau: 0.5\nn_timesteps: 7\nlearning_starts: 20")
     (tmp_path / "mine.yml").write_text(STUDY)

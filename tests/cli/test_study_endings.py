@@ -42,6 +42,7 @@ gym.register("Breaks-v0", Breaks, max_episode_steps=50)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("engine", ["local", "slurm:local", "ray"])
 def test_the_command_that_is_stopped_goes_on(tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was stopped on any engine goes on here."""
@@ -76,6 +77,7 @@ def test_the_command_that_is_stopped_goes_on(tmp_path: Path, engine: str, monkey
     assert "from step" in (folder / "seed-0" / "log.txt").read_text()
 
 
+@pytest.mark.long
 def test_a_run_that_fails_stops_no_other(ddpg: Ddpg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("breaks.py").write_text(BREAKS)
@@ -123,6 +125,7 @@ def test_a_killed_process_is_said_and_gone_on_with(tmp_path: Path) -> None:
     assert json.loads(out)["runs"][0]["attempts"] == 2
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="SIGKILL to a process group")
 @pytest.mark.timeout(240)
 def test_a_study_that_is_killed_ends_as_if_nobody_had() -> None:
@@ -135,6 +138,7 @@ def test_a_study_that_is_killed_ends_as_if_nobody_had() -> None:
     assert counts["kills"] == 3
 
 
+@pytest.mark.long
 def test_slurm_by_way_of_processes_here(ddpg: Ddpg, tmp_path: Path) -> None:
     pytest.importorskip("submitit")
     command = ("train", "pendulum", "--seeds", "0-1", *SHORT, "--json")
@@ -146,6 +150,7 @@ def test_slurm_by_way_of_processes_here(ddpg: Ddpg, tmp_path: Path) -> None:
         assert_same_run(tmp_path / "here" / run, tmp_path / "slurm" / run)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_job_that_slurm_preempts_goes_on_from_where_it_was(ddpg: Ddpg, tmp_path: Path) -> None:
     """The wait for the run used to hold a lock that stopping it wants, so that the job never came back."""

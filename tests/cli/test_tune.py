@@ -84,6 +84,7 @@ def test_what_is_no_space_is_a_sentence(tmp_path: Path, text: str, why: str) -> 
         read_space(tmp_path / "s.yml")
 
 
+@pytest.mark.long
 def test_a_search_from_beginning_to_end(ddpg: Ddpg, tmp_path: Path, space: Path) -> None:
     command = ("tune", "pendulum", "--trials", 3, "--space", space, *QUICK, "--confirm-seeds", 2, "--out", tmp_path)
     result = json.loads(ddpg(*command, "--json").stdout)
@@ -115,6 +116,7 @@ def test_a_search_from_beginning_to_end(ddpg: Ddpg, tmp_path: Path, space: Path)
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="SIGKILL to a process group")
 @pytest.mark.timeout(240)
 def test_two_processes_share_a_search_and_one_is_killed(tmp_path: Path, space: Path) -> None:
@@ -149,6 +151,7 @@ def test_two_processes_share_a_search_and_one_is_killed(tmp_path: Path, space: P
     assert not list(folder.glob(".*.lock"))
 
 
+@pytest.mark.long
 def test_a_search_that_is_stopped_goes_on(tmp_path: Path, space: Path) -> None:
     command = [
         *(sys.executable, "-m", "sb3_ddpg_custom.cli", "tune", "pendulum", "--trials", "2", "--space", str(space)),
@@ -171,6 +174,7 @@ def test_a_search_that_is_stopped_goes_on(tmp_path: Path, space: Path) -> None:
     assert (run / "log.txt").read_text().count("seed 0, in") == 2
 
 
+@pytest.mark.long
 def test_a_trial_below_the_median_is_stopped(
     ddpg: Ddpg, tmp_path: Path, space: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +188,7 @@ def test_a_trial_below_the_median_is_stopped(
     assert not (tmp_path / "tune" / "Pendulum-v1" / "trial-1" / "seed-1" / "final.zip").exists()
 
 
+@pytest.mark.long
 def test_a_trial_that_fails_is_told_and_not_the_best(ddpg: Ddpg, tmp_path: Path) -> None:
     (tmp_path / "space.yml").write_text("env_kwargs: {choices: [{g: 10.0}, {nonsense: 1}]}")
     printed = ddpg(
