@@ -15,6 +15,8 @@ from sb3_ddpg_custom.cli.config.yaml_text import parse_yaml, read_text
 from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.paths import shown, shown_in
 from sb3_ddpg_custom.cli.run_folder import STATE
+from sb3_ddpg_custom.export.formats import ENDINGS
+from sb3_ddpg_custom.export.player import Policy
 from sb3_ddpg_custom.replay.files import read_header
 from sb3_ddpg_custom.wrappers import load_statistics
 from sb3_ddpg_custom.wrappers.statistics_file import read_npz
@@ -50,7 +52,8 @@ def inspect(path: Path) -> Inspection:
     if not path.is_file():
         raise UsageError(f"{shown(path)} is no regular file; name a run folder or a file of one")
     errors = []
-    for kind, look in _KINDS.items():
+    kinds = _KINDS if path.suffix.lower() != ENDINGS["onnx"] else {"exported policy": _exported}
+    for kind, look in kinds.items():
         try:
             return _found(kind, path, look(path))
         except Exception as error:  # anything may come of bytes that somebody has made up
@@ -227,12 +230,35 @@ def _manifest(path: Path) -> dict[str, Any]:
     return {"step": manifest.step, **manifest.facts, "files": len(manifest.files)}
 
 
+def _exported(path: Path) -> dict[str, Any]:
+    policy: Any
+    if path.suffix.lower() == ENDINGS["onnx"]:
+        from sb3_ddpg_custom.export.onnx_policy import OnnxPolicy
+
+        policy = OnnxPolicy(path)
+    else:
+        policy = Policy(path)
+    said = policy.metadata
+    return {
+        "environment": said.get("env_id"),
+        "observations": _space(said.get("observation_space")),
+        "actions": _space(said.get("action_space")),
+        "inputs": {name: str(shape) for name, shape in policy.shapes.items()},
+        "mean return": said.get("mean_return"),
+        "seed": said.get("seed"),
+        "licence": said.get("license"),
+        "versions": said.get("versions"),
+        "bytes": path.stat().st_size,
+    }
+
+
 _KINDS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "checkpoint": _checkpoint,
     "replay buffer": _buffer,
     "episode statistics": _statistics,
     "manifest of a training state": _manifest,
     "part of a training state": _part,
+    "exported policy": _exported,
     "arrays": _arrays,
     "statistics of VecNormalize": _normalization,
 }

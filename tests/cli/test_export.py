@@ -64,6 +64,19 @@ def test_what_a_file_says_of_itself(ddpg: Ddpg, pendulum_run: Any, tmp_path: Pat
     assert shown["largest_difference"] < 1e-5
 
 
+@pytest.mark.parametrize("ending", ["npz", "onnx"])
+def test_ddpg_inspect_says_it(ddpg: Ddpg, refused: Any, pendulum_run: Any, tmp_path: Path, ending: str) -> None:
+    if ending == "onnx":
+        pytest.importorskip("onnxruntime")
+    ddpg("export", pendulum_run[0], "--out", tmp_path / f"p.{ending}")
+    shown = json.loads(ddpg("inspect", tmp_path / f"p.{ending}", "--json").stdout)
+    assert shown["kind"] == "exported policy"
+    assert shown["facts"]["environment"] == "Pendulum-v1"
+    assert shown["facts"]["inputs"] == {"observation": "(3,)"}
+    (tmp_path / f"bad.{ending}").write_bytes(b"nothing")
+    assert "is no checkpoint, buffer" in refused("inspect", tmp_path / f"bad.{ending}")
+
+
 def test_the_statistics_of_a_vec_normalize_are_in_the_file(ddpg: Ddpg, normalized_run: Path, tmp_path: Path) -> None:
     ddpg("export", normalized_run, "--out", tmp_path / "p.npz")
     assert returns(ddpg, "--policy", tmp_path / "p.npz") == pytest.approx(
