@@ -15,8 +15,8 @@ def inspect_command(
         typer.Argument(
             metavar="PATH",
             parser=partial(read_path, "PATH"),
-            help="A run folder, a .zip of this package or of Stable-Baselines3, a replay buffer, an exported policy, an "
-            ".npz.",
+            help="A run folder, a .zip of this package or of Stable-Baselines3, a replay buffer, an exported policy, "
+            "or another .npz.",
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
