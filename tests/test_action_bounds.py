@@ -9,11 +9,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import stable_baselines3
+import torch as th
+from conftest import SMALL
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_ddpg_custom import DDPG, export_policy
 from sb3_ddpg_custom.action_bounds import bounded_space
+from sb3_ddpg_custom.checkpoint import read_checkpoint
 from sb3_ddpg_custom.export.player import Policy
 
 INF = np.inf
@@ -111,6 +114,22 @@ def test_under_a_vec_normalize(tmp_path: Path) -> None:
     assert trained.get_vec_normalize_env() is not None
     exported = export_policy(trained, tmp_path / "p.npz")
     assert exported.largest_difference < 1e-5
+
+
+def test_a_checkpoint_of_the_whole_state_is_exact(ddpg: Any, tmp_path: Path) -> None:
+    """A run in two halves ends with the networks of one that was not interrupted."""
+    shared = ("--eval-every", 50, "--eval-episodes", 1, "--seed", 2, "--video", "none", "--out", tmp_path, *SMALL)
+    options = (*shared, "--action-bounds", "-1,0.5")
+    begun = ddpg("train", "pendulum", "--steps", 60, *options, "--name", "halves")
+    assert "exact" not in begun.stderr
+    ddpg("resume", tmp_path / "Pendulum-v1" / "halves", "--steps", 120)
+    ddpg("train", "pendulum", "--steps", 120, *options, "--name", "whole")
+    halves, whole = (
+        read_checkpoint(tmp_path / "Pendulum-v1" / name / "final.zip").parameters["policy"]
+        for name in ("halves", "whole")
+    )
+    assert halves.keys() == whole.keys()
+    assert all(th.equal(halves[name], whole[name]) for name in whole)
 
 
 def test_without_bounds_and_with_a_bounded_env_nothing_changes() -> None:

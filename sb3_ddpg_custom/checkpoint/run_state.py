@@ -12,6 +12,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.save_util import recursive_getattr
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecFrameStack, VecMonitor, VecNormalize
 
+from sb3_ddpg_custom.action_bounds import BoundedActions
 from sb3_ddpg_custom.checkpoint.random_streams import random_streams, set_random_streams
 from sb3_ddpg_custom.updates import UpdateStatistics
 
@@ -146,7 +147,7 @@ def unknown_wrapper(env: VecEnv | None) -> str | None:
 
     :param env: a model's envs
     """
-    known = (*_KEPT_BY, VecFrameStack)
+    known = (*_KEPT_BY, VecFrameStack, BoundedActions)
     for wrapper in wrappers_of(env):
         kind = type(wrapper)
         if kind not in known and kind.__name__ != "VecTransposeImage":
