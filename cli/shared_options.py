@@ -3,7 +3,7 @@
 import os
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -51,6 +51,15 @@ def read_path(flag: str, value: str | Path) -> Path:
     if value == "":
         raise UsageError(f"{flag} is empty; name a file or folder, or leave it out")
     return Path(value)
+
+
+def read_normalization(text: str) -> Path | Literal["none"]:
+    """Take the value of ``--normalization``.
+
+    :param text: as it was written
+    :raises UsageError: if it is empty
+    """
+    return "none" if text == "none" else read_path("--normalization", text)
 
 
 # Of several commands that train. They stand behind the function that declares paths.

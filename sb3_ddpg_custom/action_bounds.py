@@ -85,10 +85,19 @@ def bounded_env(env: Any, bounds: ActionBounds | None, verbose: int = 0) -> Any:
     :param env: environment, its id, or envs
     :param bounds: see :func:`bounded_space`; None leaves the env as it is, and so does an env that has them
     :param verbose: of the algorithm
+    :raises ValueError: if the env's actions have no bounds and none are given
     """
-    if bounds is None or env is None or isinstance(env, BoundedActions):
+    if env is None or isinstance(env, BoundedActions):
         return env
-    return BoundedActions(OffPolicyAlgorithm._wrap_env(maybe_make_env(env, verbose), verbose), bounds)
+    env = maybe_make_env(env, verbose)
+    if bounds is None:
+        space = getattr(env, "action_space", None)
+        if isinstance(space, spaces.Box) and not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
+            raise ValueError(
+                f"the actions have no bounds ({space}), and DDPG's tanh needs them: pass action_bounds=(low, high)"
+            )
+        return env
+    return BoundedActions(OffPolicyAlgorithm._wrap_env(env, verbose), bounds)
 
 
 def bounds_in(path: str | Path | io.BufferedIOBase) -> ActionBounds | None:

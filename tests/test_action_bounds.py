@@ -78,6 +78,12 @@ def test_bounds_that_do_not_fit(space: Any, bounds: Any, why: str) -> None:
         bounded_space(space, bounds)
 
 
+def test_without_them_the_error_names_the_argument(registered: str) -> None:
+    for env in (registered, Free(), DummyVecEnv([lambda: Free()])):
+        with pytest.raises(ValueError, match=r"actions have no bounds .* pass action_bounds=\(low, high\)"):
+            DDPG("MlpPolicy", env)
+
+
 def test_a_training_keeps_to_them() -> None:
     Free.taken.clear()
     trained = model()

@@ -7,11 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from sb3_ddpg_custom.cli.environments.filming import FilmLook
-from sb3_ddpg_custom.cli.shared_options import IMPORT, Fps, Overlay, path_option, read_path
-
-
-def _file_or_none(text: str) -> Path | Literal["none"]:
-    return "none" if text == "none" else read_path("--normalization", text)
+from sb3_ddpg_custom.cli.shared_options import IMPORT, Fps, Overlay, path_option, read_normalization
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +41,7 @@ class EvaluateRequest:
     normalization: Annotated[
         Path | Literal["none"] | None,
         typer.Option(
-            parser=_file_or_none,
+            parser=read_normalization,
             metavar="FILE|none",
             help="Statistics of VecNormalize for a checkpoint that does not hold them: what VecNormalize.save wrote "
             "(no code in it is run), or a checkpoint of this package that does.",

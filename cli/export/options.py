@@ -8,12 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.shared_options import IMPORT, path_option, read_path
+from sb3_ddpg_custom.cli.shared_options import IMPORT, path_option, read_normalization, read_path
 from sb3_ddpg_custom.export.formats import ENDINGS, FormatName
-
-
-def _file_or_none(text: str) -> Path | Literal["none"]:
-    return "none" if text == "none" else read_path("--normalization", text)
 
 
 def _format(text: str) -> FormatName:
@@ -52,7 +48,7 @@ class ExportRequest:
     normalization: Annotated[
         Path | Literal["none"] | None,
         typer.Option(
-            parser=_file_or_none,
+            parser=read_normalization,
             metavar="FILE|none",
             help="Statistics of VecNormalize for a model that does not hold them, as for ddpg evaluate.",
         ),

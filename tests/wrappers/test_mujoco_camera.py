@@ -67,4 +67,7 @@ def test_a_chosen_camera_stays(renderer: Renderer, kwargs: dict[str, Any]) -> No
 
 
 def test_other_environments_have_no_camera() -> None:
-    follow_robot(gym.make("Pendulum-v1"))
+    env = gym.make("Pendulum-v1")
+    before = set(vars(env.unwrapped))
+    follow_robot(env)
+    assert set(vars(env.unwrapped)) == before
