@@ -94,14 +94,14 @@ def test_the_benchmark_of_the_start_measures_both_moments_and_lists_imports(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_time_to_solve_is_measured_for_ours_and_for_sb3(tmp_path: Path) -> None:
-    file = tmp_path / "solved.json"
+def test_the_time_to_a_score_is_measured_for_ours_and_for_others(tmp_path: Path) -> None:
+    file = tmp_path / "scores.json"
     # Any policy returns more than that, so that the first evaluation ends each training.
-    rows = ["--row", "--video none", "--row", "same"]
+    rows = ["pendulum", "--row", "--video none", "--row", "same", "--row", "SAC"]
     options = [*rows, *["--seeds", "1", "--every", "30", "--limit", "40", "--threshold", "-10000", "--json"], file]
-    printed = python(BENCHMARKS / "time_to_solve.py", *options, cwd=tmp_path).stdout
+    printed = python(BENCHMARKS / "time_to_score.py", *options, cwd=tmp_path).stdout
     results = json.loads(file.read_text())
-    assert [result["steps"] for result in results] == [30] * 2
+    assert [result["steps"] for result in results] == [30] * 3
     assert all(result["seconds"] > 0 and result["cpu_seconds"] > 0 for result in results)
     assert all(f" {result['row']} " in printed for result in results)
     # The same seed draws the same first networks in both, and both play the same episodes.

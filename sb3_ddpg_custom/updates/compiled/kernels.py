@@ -20,14 +20,16 @@ from numpy.typing import NDArray
 
 # ε of torch's layer norms.
 NORM_EPSILON = 1e-5
+# Where the statistics have the gradients' norms.
+CRITIC_NORM, ACTOR_NORM = 5, 6
 
 F = TypeVar("F", bound=Callable[..., Any])
 Array = NDArray[Any]
 
 
 def _compiled(function: F) -> F:
-    # Sums may be added up in any order, as every BLAS does; NaN and infinity keep their meaning.
-    options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
+    # Sums may be added up in any order, as every BLAS does; NaN and infinity keep their meaning. Other threads may run.
+    options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": {"reassoc", "contract", "nsz"}}
     try:
         machine_code: F = njit(cache=True, **options)(function)
     except RuntimeError:  # no folder to keep machine code in for the next process
@@ -217,11 +219,10 @@ def backward(layers: NDArray[np.int64], parameters: Array, values: Array, deltas
 
 
 @_compiled
-def parameter_gradients(network: Network, ones: Array) -> Any:
+def parameter_gradients(network: Network, ones: Array) -> None:
     """Compute ∂L/∂W = δᵀ x and ∂L/∂b = Σ δ over the batch, ∂L/∂g = Σ n ∂L/∂v and ∂L/∂h = Σ ∂L/∂v, of all layers.
 
     :param ones: 1 for each transition
-    :return: L2 norm of the gradient
     """
     batch_size = len(ones)
     for i in range(len(network.layers)):
@@ -234,7 +235,6 @@ def parameter_gradients(network: Network, ones: Array) -> Any:
             behind, normed = _cut(network.deltas, norm_at, batch_size, outputs), network.values
             np.dot(ones, behind, slopes[1])
             sum_of_products(behind, _cut(normed, norm_at, batch_size, outputs), slopes[0])
-    return np.sqrt(np.dot(network.gradient, network.gradient))
 
 
 @_compiled
@@ -311,8 +311,13 @@ def critic_gradient(
     next_critic_values: Array,
     numbers: Array,
     statistics: Array,
+    count: int,
 ) -> None:
-    """Compute the gradient of L = mean w (Q(s, a) - y)²; the parameters are those of :func:`update`."""
+    """Compute the gradient of L = mean w (Q(s, a) - y)²; the parameters are those of :func:`update`.
+
+    :param count: transitions of the whole batch, of which these may be a part: gradients and statistics of the parts
+        add up
+    """
     rewards, discounts, scale, errors, ones = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
     batch_size = len(ones)
     # y = r + γ (1 - terminated) Q'(s', μ'(s'))
@@ -332,15 +337,18 @@ def critic_gradient(
         error_sum += errors[row]
         q_sum += q
         q_max = q if q > q_max or q != q else q_max  # NaN comes through
-    statistics[0], statistics[2], statistics[3] = loss, q_sum / batch_size, q_max
-    statistics[4] = error_sum / batch_size
+    statistics[0], statistics[2], statistics[3] = loss, q_sum / count, q_max
+    statistics[4] = error_sum / count
     backward(critic.layers, critic.parameters, critic.values, critic.deltas, batch_size)
-    statistics[5] = parameter_gradients(critic, ones)
+    parameter_gradients(critic, ones)
 
 
 @_compiled
-def actor_gradient(actor: Network, critic: Network, ones: Array, statistics: Array, penalty: float) -> None:
-    """Compute the gradient of -J + c mean z², J = mean Q(s, μ(s)), μ(s) = tanh(z): descending it ascends J."""
+def actor_gradient(actor: Network, critic: Network, ones: Array, statistics: Array, penalty: float, count: int) -> None:
+    """Compute the gradient of -J + c mean z², J = mean Q(s, μ(s)), μ(s) = tanh(z): descending it ascends J.
+
+    :param count: as for :func:`critic_gradient`
+    """
     batch_size = len(ones)
     actions = forward(actor.layers, actor.parameters, actor.values, batch_size)
     z = actions.copy() if penalty != 0 else actions
@@ -350,8 +358,8 @@ def actor_gradient(actor: Network, critic: Network, ones: Array, statistics: Arr
     q_sum, y_at = 0.0, critic.layers[-1, 5]
     for row in range(batch_size):
         q_sum += q_values[row, 0]
-        critic.deltas[y_at + row] = -1.0 / batch_size
-    statistics[1] = -q_sum / batch_size
+        critic.deltas[y_at + row] = -1.0 / count
+    statistics[1] = -q_sum / count
     backward(critic.layers, critic.parameters, critic.values, critic.deltas, batch_size)
     # ∂(-J)/∂a = δ W for the columns of W that multiply a, and through the tanh: tanh' = 1 - tanh²
     inputs, hidden, n_actions = critic.layers[0, 0], critic.layers[0, 1], actions.shape[1]
@@ -362,12 +370,35 @@ def actor_gradient(actor: Network, critic: Network, ones: Array, statistics: Arr
         for column in range(n_actions):
             delta[row, column] -= delta[row, column] * actions[row, column] ** 2
     if penalty != 0:  # ∂(c mean z²)/∂z = 2 c z / (n · actions)
-        slope = delta.dtype.type(2 * penalty / delta.size)
+        slope = delta.dtype.type(2 * penalty / (count * n_actions))
         for row in range(batch_size):
             for column in range(n_actions):
                 delta[row, column] += slope * z[row, column]
     backward(actor.layers, actor.parameters, actor.values, actor.deltas, batch_size)
-    statistics[6] = parameter_gradients(actor, ones)
+    parameter_gradients(actor, ones)
+
+
+@_compiled
+def step(
+    network: Network,
+    options: NDArray[np.float64],
+    statistics: Array,
+    norm_at: int,
+    max_norm: float,
+    tau: float,
+    guards: bool,
+) -> bool:
+    """Descend along a network's gradient; the parameters are those of :func:`update`.
+
+    :param options: those of :class:`AdamOptions`, (8,)
+    :param norm_at: where in ``statistics`` the gradient's L2 norm belongs
+    :return: whether there was a step
+    """
+    statistics[norm_at] = np.sqrt(np.dot(network.gradient, network.gradient))
+    if guards and not np.isfinite(statistics[norm_at]):
+        return False
+    descend(network, options_in(options), statistics[norm_at], max_norm, tau)
+    return True
 
 
 @_compiled
@@ -414,14 +445,11 @@ def update(
     :param guards: do not step along a gradient that is not finite
     :param penalty: c of :func:`sb3_ddpg_custom.losses.pre_tanh_penalty`, 0 for none
     """
-    critic_gradient(actor, critic, next_actor_values, next_critic_values, numbers, statistics)
-    if guards and not np.isfinite(statistics[5]):
-        return
-    descend(critic, options_in(options[1]), statistics[5], max_norm, tau)
-    actor_gradient(actor, critic, numbers[4], statistics, penalty)
-    if guards and not np.isfinite(statistics[6]):
-        return
-    descend(actor, options_in(options[0]), statistics[6], max_norm, tau)
+    count = numbers.shape[1]
+    critic_gradient(actor, critic, next_actor_values, next_critic_values, numbers, statistics, count)
+    if step(critic, options[1], statistics, CRITIC_NORM, max_norm, tau, guards):
+        actor_gradient(actor, critic, numbers[4], statistics, penalty, count)
+        step(actor, options[0], statistics, ACTOR_NORM, max_norm, tau, guards)
 
 
 @_compiled
@@ -446,12 +474,14 @@ def load(
     columns: tuple[Array, Array, Array, Array],
     values: tuple[Array, Array, Array, Array],
     numbers: Array,
+    count: int,
 ) -> None:
-    """Copy a batch to where :func:`update` reads it.
+    """Copy a batch, or a part of one, to where :func:`update` reads it.
 
     :param observations: of any type, as all others, (batch, features)
     :param columns: rewards, dones, discounts and weights, (batch, 1)
     :param values: of the actor, of the critic, and of their targets
+    :param count: transitions of the whole batch
     """
     rewards, dones, discounts, weights = columns
     batch_size, features = observations.shape
@@ -466,7 +496,7 @@ def load(
             s_a[x_a + features + column] = actions[row, column]
         numbers[0, row] = rewards[row, 0]
         numbers[1, row] = discounts[row, 0] * (1 - dones[row, 0])
-        numbers[2, row] = 2 * weights[row, 0] / batch_size
+        numbers[2, row] = 2 * weights[row, 0] / count
 
 
 @_compiled
