@@ -120,3 +120,14 @@ except SystemExit:
 print([name for name in ("torch", "stable_baselines3", *{HEAVY}) if name in sys.modules])
 """
     assert python("-c", code, cwd=tmp_path).stdout.endswith("[]\n")
+
+
+def test_what_a_graphics_card_makes_of_it_can_be_tried_without_one(tmp_path: Path) -> None:
+    file = tmp_path / "on_gpu.json"
+    options = ["--device", "cpu", "--no-tests", "--seconds", "0.01", "--rounds", "1", "--case", "c1", "--envs", "2"]
+    printed = python(BENCHMARKS / "on_gpu.py", *options, "--json", file, cwd=tmp_path).stdout
+    found = json.loads(file.read_text())
+    assert 0 < found["differences"]["C1"] < 1e-4  # compiled, and by hand
+    assert [one["contender"] for one in found["speeds"]] == ["ours", "SB3"]
+    assert all(one["steps"] > 0 and one["updates"] > 0 and one["samples"] > 0 for one in found["speeds"])
+    assert "ratio" in printed

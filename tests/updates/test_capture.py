@@ -285,3 +285,41 @@ def test_training_on_cuda_takes_graphs_and_records_there(precision: Any, caplog:
     assert model.replay_buffer._mirror is not None
     assert all(th.isfinite(parameter).all() for parameter in model.policy.parameters())
     assert not caplog.records
+
+
+class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the operations that wait for a device: a number, a shape or an answer is read from a tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.__name__.partition(".")[0] in ("_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select"):
+            self.found.append(func.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_an_update_reads_nothing_back_from_the_device() -> None:
+    update = AnalyticUpdate(make_policy(), tau=0.1, max_grad_norm=0.5)
+    update.pre_tanh_penalty = 0.1
+    batches = [exact_batch(seed=seed) for seed in range(3)]
+    with Reads() as reads:
+        for batch in batches:
+            update(batch, 0.99)
+    assert reads.found == []
+    with Reads() as reads:
+        batches[0].rewards.max().item()  # what it would have found
+    assert reads.found == ["_local_scalar_dense.default"]
+
+
+@needs_cuda
+def test_a_training_step_on_cuda_waits_once() -> None:
+    model: Any = DDPG("MlpPolicy", "Pendulum-v1", seed=0, device="cuda", learning_starts=100).learn(300)
+    th.cuda.set_sync_debug_mode("warn")
+    try:
+        with pytest.warns(UserWarning, match="synchroniz") as waits:
+            model.train(1, 256)
+    finally:
+        th.cuda.set_sync_debug_mode("default")
+    assert len(waits) == 1  # for the statistics
