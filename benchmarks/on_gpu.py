@@ -3,10 +3,10 @@
 python benchmarks/on_gpu.py --json on_gpu.json
 
 1. The tests that need CUDA.
-2. Updates on the card, captured as a CUDA graph, beside the same updates on the CPU: the largest difference of a weight.
+2. Updates on the card, captured as a CUDA graph, beside the CPU's: the largest difference of a weight.
 3. How often a training step waits for the card: once, where it reads its statistics.
-4. Env steps per second, updates and samples alone, for C1 to C3 with one env and with 64, one update per env step; ours
-   and SB3's take turns, each on the card. And the card's memory that each took.
+4. Env steps per second, updates and samples alone, for C1 to C3 with one env and with 64, one update per env step;
+   ours and SB3's take turns, each on the card. And the card's memory that each took.
 """
 
 import json

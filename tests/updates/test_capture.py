@@ -295,7 +295,13 @@ class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.found: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.__name__.partition(".")[0] in ("_local_scalar_dense", "is_nonzero", "nonzero", "equal", "masked_select"):
+        if func.__name__.partition(".")[0] in (
+            "_local_scalar_dense",
+            "is_nonzero",
+            "nonzero",
+            "equal",
+            "masked_select",
+        ):
             self.found.append(func.__name__)
         return func(*args, **(kwargs or {}))
 

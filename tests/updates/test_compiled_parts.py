@@ -1,9 +1,11 @@
 """One compiled update shared out among threads: the same numbers, whoever computes them."""
 
+import gc
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,8 @@ from sb3_ddpg_custom.updates import CompiledUpdate, UpdateStatistics
 
 pytest.importorskip("numba", reason="the numba extra is not installed")
 
-from sb3_ddpg_custom.updates.compiled import helpers as helping
-from sb3_ddpg_custom.updates.compiled import memory as compiled
+from sb3_ddpg_custom.updates.compiled import kernels
+from sb3_ddpg_custom.updates.compiled.helpers import Helpers
 
 WIDE: dict[str, Any] = {"policy_kwargs": {"net_arch": [200, 190]}, "batch_size": 200, "learning_starts": 50}
 
@@ -157,19 +159,51 @@ def test_a_helper_that_fails_is_heard_and_waited_for() -> None:
         if number == 2:
             raise MemoryError("no room")
 
-    with pytest.raises(MemoryError, match="no room"):
-        helping.compute(fail, [(1,), (2,), (3,)])
-    assert sorted(done) == [1, 2, 3]
+    helpers = Helpers(2, kernels.watch)
+    for _ in range(2):
+        with pytest.raises(MemoryError, match="no room"):
+            helpers.compute(fail, [(1,), (2,), (3,)])
+    assert sorted(done) == [1, 1, 2, 2, 3, 3]
+    done.clear()
+
+    def fail_here(number: int) -> None:
+        if number == 1:
+            raise KeyboardInterrupt
+        time.sleep(0.05)
+        done.append(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        helpers.compute(fail_here, [(1,), (2,), (3,)])
+    assert sorted(done) == [2, 3]
 
 
-def test_helpers_are_asked_for_all_parts_but_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-    compute: Callable[..., None] = helping.compute
+def test_helpers_compute_all_parts_but_the_first_and_end_with_their_update() -> None:
+    def names() -> list[str]:
+        return sorted(thread.name for thread in threading.enumerate() if thread.name == "ddpg-update")
 
-    def note(function: Callable[..., object], parts: Any) -> None:
-        asked.append(len(parts))
-        compute(function, parts)
+    gc.collect()
+    before = names()
+    where: set[str] = set()
+    helpers = Helpers(2, kernels.watch)
 
-    monkeypatch.setattr(compiled, "compute", note)
-    trained(2, 52)
-    assert asked == [2, 2] * 2  # the critic's gradient, then the actor's
+    def work() -> None:
+        where.add(threading.current_thread().name)
+        time.sleep(0.02)
+
+    helpers.compute(work, [(), (), ()])
+    assert where == {"MainThread", "ddpg-update"}
+    assert len(names()) == len(before) + 2
+    del helpers
+    gc.collect()
+    until = time.monotonic() + 10
+    while len(names()) > len(before) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert names() == before
+
+
+def test_a_watch_ends_when_the_count_changes_or_after_so_many_looks() -> None:
+    counts = np.array([3, 0])
+    assert kernels.watch(counts, 0, 2, 1000) == 0
+    assert kernels.watch(counts, 1, 0, 1000) == 1000
+    threading.Timer(0.05, lambda: counts.__setitem__(1, 1)).start()
+    assert 0 < kernels.watch(counts, 1, 0, 10**12) < 10**12

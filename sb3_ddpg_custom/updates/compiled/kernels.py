@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 # ε of torch's layer norms.
@@ -516,10 +517,40 @@ def normalize(observations: Array, mean: Array, deviation: Array, clip: float, n
             normalized[row, column] = -clip if x < -clip else x
 
 
-def is_compiled() -> bool:
-    """Say whether machine code of :func:`update` lies on the disk, or is in this process already."""
-    folder = update.stats.cache_path  # type: ignore[attr-defined]  # Numba's
-    function = update.py_func  # type: ignore[attr-defined]
-    name = f"kernels.update-{function.__code__.co_firstlineno}.py{sys.version_info[0]}{sys.version_info[1]}*.nbi"
+@intrinsic
+def _look(_: Any, counts: Any, place: Any) -> Any:
+    """Read a count from memory each time anew: other threads write it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        return builder.load_atomic(builder.gep(array.data, [arguments[1]]), "acquire", 8)
+
+    return types.int64(counts, place), generate
+
+
+@_compiled
+def watch(counts: NDArray[np.int64], place: int, seen: int, looks: int) -> int:
+    """Look at a count until it is another one, or for so long.
+
+    :param counts: which other threads change
+    :param place: of the count
+    :param seen: what it is
+    :param looks: how often at most
+    :return: how often
+    """
+    made = 0
+    while made < looks and _look(counts, place) == seen:  # type: ignore[call-arg]  # the first one is Numba's
+        made += 1
+    return made
+
+
+def is_compiled(compiled: Any = update) -> bool:
+    """Say whether a function's machine code lies on the disk, or is in this process already.
+
+    :param compiled: one of this file
+    """
+    folder, function = compiled.stats.cache_path, compiled.py_func
+    version = f"py{sys.version_info[0]}{sys.version_info[1]}"
+    name = f"kernels.{function.__name__}-{function.__code__.co_firstlineno}.{version}*.nbi"
     kept = folder is not None and any(Path(folder).glob(name))
-    return kept or bool(update.signatures)  # type: ignore[attr-defined]
+    return kept or bool(compiled.signatures)

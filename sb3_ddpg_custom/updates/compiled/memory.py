@@ -13,11 +13,12 @@ from stable_baselines3.td3.policies import TD3Policy
 
 from sb3_ddpg_custom.observation_normalizer import RunningNormalizer
 from sb3_ddpg_custom.updates.by_hand.mlp import layers_of
-from sb3_ddpg_custom.updates.compiled.helpers import compute
+from sb3_ddpg_custom.updates.compiled.helpers import Helpers
 from sb3_ddpg_custom.updates.flat import FlatAdam
 from sb3_ddpg_custom.updates.interface import Batch, UpdateResult, UpdateStatistics, importance_weights
 
 _log = logging.getLogger(__name__)
+_was_said = False
 
 # Multiply-adds of a product from which OpenBLAS, SciPy's and NumPy's, wakes its threads, which then look out for more
 # work at full speed for some milliseconds.
@@ -82,6 +83,9 @@ class Memory:
         parts = max(1, min(threads, batch_size // _LEAST_ROWS, largest // _LEAST_WORK))
         cuts = [batch_size * part // parts for part in range(parts + 1)]
         self._parts = [self._part(start, end) for start, end in pairwise(cuts)]
+        self._helpers = Helpers(parts - 1, kernels().watch)
+        if parts > 1:
+            _announce(kernels().critic_gradient)
         self._batch: Batch | None = None
         self._shapes = (batch_size, self._features), (batch_size, self._actions), (batch_size, 1)
         self._ones = np.ones((batch_size, 1), self._dtype)
@@ -199,11 +203,11 @@ class Memory:
             return
         own, count, (actor, critic) = kernels(), self.batch_size, whole.networks
         parts = [(*part.networks, *part.next_values, part.numbers, part.statistics, count) for part in self._parts]
-        compute(own.critic_gradient, parts)
+        self._helpers.compute(own.critic_gradient, parts)
         self._add_up(1)
         if own.step(critic, self._options[1], whole.statistics, own.CRITIC_NORM, bound, tau, guards):
             acting = [(*part.networks, part.numbers[4], part.statistics, penalty, count) for part in self._parts]
-            compute(own.actor_gradient, acting)
+            self._helpers.compute(own.actor_gradient, acting)
             self._add_up(0)
             own.step(actor, self._options[0], whole.statistics, own.ACTOR_NORM, bound, tau, guards)
 
@@ -243,9 +247,18 @@ def kernels() -> Any:
     """Import what Numba compiles, and say so if that is still to be done."""
     from sb3_ddpg_custom.updates.compiled import kernels
 
-    if not kernels.is_compiled():
-        _log.warning("compiling the update with Numba, which takes some seconds and is kept for the next run")
+    _announce(kernels.update)
     return kernels
+
+
+def _announce(function: Any) -> None:
+    """Say that something is still to be compiled, once."""
+    global _was_said
+    from sb3_ddpg_custom.updates.compiled import kernels
+
+    if not _was_said and not kernels.is_compiled(function):
+        _was_said = True
+        _log.warning("compiling the update with Numba, which takes some seconds and is kept for the next run")
 
 
 def check_shape(name: str, array: NDArray[Any], shape: tuple[int, int]) -> None:
