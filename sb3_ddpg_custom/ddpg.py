@@ -17,9 +17,9 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Rollout
 from stable_baselines3.td3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
 
 from sb3_ddpg_custom.acting.exploring import ExploringAlgorithm
+from sb3_ddpg_custom.acting.nobody_else import may_act_on_rollout_start, only_known_code_runs
 from sb3_ddpg_custom.acting.numpy_actor import NumpyActor
 from sb3_ddpg_custom.acting.parameter_noise import ParameterNoise
-from sb3_ddpg_custom.acting.rollout_callbacks import may_act_on_rollout_start
 from sb3_ddpg_custom.action_bounds import ActionBounds, BoundingAlgorithm, bounded_env
 from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.checkpoint.saving import SavingAlgorithm
@@ -207,7 +207,8 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
         self.last_update = None
         self._curves: EpisodeCurves | None = None
         self._quick_actor: tuple[object, NumpyActor | None] = (None, None)
-        self._fitted_at, self._attributes, self._is_learning, self._rollouts_start_alone = -1, 0, False, False
+        self._fitted_at, self._attributes, self._is_learning = -1, 0, False
+        self._rollouts_start_alone = self._rollouts_are_alone = False
         self.parameter_noise = copy(parameter_noise)
         self.action_bounds = None if action_bounds is None else [np.asarray(one).tolist() for one in action_bounds]
         if _init_setup_model:
@@ -288,7 +289,8 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
         """
         if gradient_steps < 1:
             return
-        update = self._fit_update()
+        is_known = self._rollouts_are_alone and len(self.__dict__) == self._attributes
+        update = self._updates.current if is_known else self._fit_update()
         self._fitted_at = self.num_timesteps
         by_hand = self._updates.by_hand
         (self.policy if by_hand is None else by_hand.flat).set_training_mode(True)
@@ -351,6 +353,7 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
         self._fitted_at, self._attributes = -1, len(self.__dict__)
         self._rollouts_start_alone = self._is_learning and not may_act_on_rollout_start(prepared[1])
         env = self.get_env()
+        self._rollouts_are_alone = self._rollouts_start_alone and only_known_code_runs(self, prepared[1])
         if env is not None and (self._curves is None or self._curves.env is not env or reset_num_timesteps):
             self._curves = EpisodeCurves(env)
         return prepared
@@ -380,7 +383,7 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
                 total_timesteps, callback, log_interval, tb_log_name, reset_num_timesteps, progress_bar
             )
         finally:
-            self._is_learning = self._rollouts_start_alone = False
+            self._is_learning = self._rollouts_start_alone = self._rollouts_are_alone = False
             update = self._updates.by_hand
             if update is not None:
                 update.flat.complete_training_mode()
@@ -400,7 +403,8 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy looks for itself.
-        fresh = {"_quick_actor": (None, None), "_is_learning": False, "_rollouts_start_alone": False, "_fitted_at": -1}
+        fresh = {"_quick_actor": (None, None), "_is_learning": False, "_fitted_at": -1}
+        fresh |= {"_rollouts_start_alone": False, "_rollouts_are_alone": False}
         return {**self.__dict__, **fresh}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

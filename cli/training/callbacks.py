@@ -89,6 +89,8 @@ class Evaluation(BaseCallback):
     :param progress: is told how far an evaluation is, and how it went
     """
 
+    leaves_the_model_alone = True
+
     def __init__(
         self,
         env: VecEnv,
@@ -192,6 +194,8 @@ class TensorBoardPages(BaseCallback):
     :param hyperparameters: plain values by name
     :param are_there: an earlier process has written the pages
     """
+
+    leaves_the_model_alone = True
 
     def __init__(self, hyperparameters: Mapping[str, Any], *, are_there: bool) -> None:
         super().__init__()

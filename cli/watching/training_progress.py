@@ -40,6 +40,8 @@ class TrainingProgress(BaseCallback):
     :param folder: of the run, whose status is kept there
     """
 
+    leaves_the_model_alone = True
+
     def __init__(self, console: Console, settings: Mapping[str, Any], total_steps: int, folder: Path) -> None:
         super().__init__()
         self.console = console

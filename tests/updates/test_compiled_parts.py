@@ -178,27 +178,23 @@ def test_a_helper_that_fails_is_heard_and_waited_for() -> None:
 
 
 def test_helpers_compute_all_parts_but_the_first_and_end_with_their_update() -> None:
-    def names() -> list[str]:
-        return sorted(thread.name for thread in threading.enumerate() if thread.name == "ddpg-update")
-
-    gc.collect()
-    before = names()
-    where: set[str] = set()
-    helpers = Helpers(2, kernels.watch)
+    before = set(threading.enumerate())
+    where: set[threading.Thread] = set()
 
     def work() -> None:
-        where.add(threading.current_thread().name)
+        where.add(threading.current_thread())
         time.sleep(0.02)
 
+    helpers = Helpers(2, kernels.watch)
     helpers.compute(work, [(), (), ()])
-    assert where == {"MainThread", "ddpg-update"}
-    assert len(names()) == len(before) + 2
+    own = where - {threading.current_thread()}
+    assert len(own) == 2
+    assert not own & before
     del helpers
     gc.collect()
-    until = time.monotonic() + 10
-    while len(names()) > len(before) and time.monotonic() < until:
-        time.sleep(0.01)
-    assert names() == before
+    for thread in own:
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_a_watch_ends_when_the_count_changes_or_after_so_many_looks() -> None:
