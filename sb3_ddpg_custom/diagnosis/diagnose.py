@@ -66,6 +66,10 @@ class DiagnosingAlgorithm(OffPolicyAlgorithm):
 
     _diagnosed_at = -_STEPS_BETWEEN
 
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        self._diagnosed_at = self._diagnosed_at  # an attribute that appears in a training looks like a script's
+
     def dump_logs(self) -> None:
         """Write what was logged; see SB3's ``OffPolicyAlgorithm.dump_logs``."""
         since = self.num_timesteps - self._diagnosed_at
