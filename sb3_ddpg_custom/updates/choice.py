@@ -92,14 +92,20 @@ class FittingUpdate:
     def __init__(
         self, name: UpdateName, policy: TD3Policy, precision: Precision, tau: float, max_grad_norm: float | None
     ) -> None:
-        self.current: Update = make_update(name, policy, tau=tau, max_grad_norm=max_grad_norm, precision=precision)
+        self.current = make_update(name, policy, tau=tau, max_grad_norm=max_grad_norm, precision=precision)
         self._asked = name, precision
         self._said: set[tuple[str, str | None]] = set()
 
     @property
-    def by_hand(self) -> FlatUpdate | None:
-        """The present way where it works on the policy's parameters in flat memory, else None."""
-        return self.current if isinstance(self.current, FlatUpdate) else None
+    def current(self) -> Update:
+        """The present way."""
+        return self._current
+
+    @current.setter
+    def current(self, update: Update) -> None:
+        self._current = update
+        #: the present way where it works on the policy's parameters in flat memory, else None; asked for at every step
+        self.by_hand = update if isinstance(update, FlatUpdate) else None
 
     def fit(self, name: UpdateName, policy: TD3Policy, precision: Precision, *, anew: bool = False) -> Update:
         """Give the way to update that fits now.
