@@ -32,10 +32,11 @@ from sb3_ddpg_custom.option_values import Precision, UpdateName, check_positive,
 from sb3_ddpg_custom.overrides import has_own
 from sb3_ddpg_custom.policies import QUICK_OPTIMIZERS, initialise_outputs
 from sb3_ddpg_custom.replay.buffer import ReplayBuffer
+from sb3_ddpg_custom.replay.draw import Draw
 from sb3_ddpg_custom.replay.priorities import PrioritizedSamples
 from sb3_ddpg_custom.residual_policies import SimbaPolicy
 from sb3_ddpg_custom.temporarily import temporarily
-from sb3_ddpg_custom.updates import Batch, FittingUpdate, Update
+from sb3_ddpg_custom.updates import FittingUpdate, Update
 from sb3_ddpg_custom.updates.divergence import NonFiniteUpdateError
 from sb3_ddpg_custom.updates.pre_tanh import final_tanh
 from sb3_ddpg_custom.updates.statistics_log import record, summary
@@ -314,16 +315,19 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
         self._n_updates += gradient_steps
         self._log_updates(statistics)
         if self.stops_at_non_finite and not math.isfinite(sum(self.last_update or ())):
+            batch = batch.gathered() if isinstance(batch, Draw) else batch
             raise NonFiniteUpdateError(self.last_update, batch, self.policy)  # type: ignore[arg-type]  # just set
 
-    def _batches(self, count: int, batch_size: int) -> Iterator[Batch]:
+    def _batches(self, count: int, batch_size: int) -> Iterator[Any]:
         buffer: Any = self.replay_buffer
         if isinstance(buffer, ReplayBuffer):
             buffer.anneal(self._current_progress_remaining)
             if self.n_steps > 1:
                 buffer.gamma = self.gamma  # which a script may have changed
-            if self._updates.by_hand is not None:  # which copies a batch before it takes the next one
-                return buffer.batches(count, batch_size, self._vec_normalize_env)
+            by_hand = self._updates.by_hand
+            if by_hand is not None:  # which copies a batch before it takes the next one
+                drawn = by_hand.takes_draws and buffer.draws(count, batch_size, self._vec_normalize_env)
+                return drawn or buffer.batches(count, batch_size, self._vec_normalize_env)
         return (buffer.sample(batch_size, env=self._vec_normalize_env) for _ in range(count))
 
     def _log_updates(self, statistics: list[th.Tensor]) -> None:

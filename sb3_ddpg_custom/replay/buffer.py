@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from sb3_ddpg_custom.option_values import StorageName
 from sb3_ddpg_custom.replay.batch_memory import BatchMemory
 from sb3_ddpg_custom.replay.device_records import check_storage
+from sb3_ddpg_custom.replay.draw import Draw
 from sb3_ddpg_custom.replay.final_observations import NO_SLOT, FinalObservations
 from sb3_ddpg_custom.replay.n_step import n_step_returns
 from sb3_ddpg_custom.replay.observation_fields import Observations, part, write
@@ -255,6 +256,24 @@ class ReplayBuffer(TransitionStorage):
             else:
                 for draw in draws:
                     yield self._samples(draw, None)
+
+    def draws(self, count: int, batch_size: int, env: VecNormalize | None = None) -> Iterator[Draw] | None:
+        """Draw what :meth:`batches` would, and leave the gathering to who computes with it.
+
+        :param count: how many batches
+        :param batch_size: transitions in each
+        :param env: see :meth:`sample`
+        :return: batches, each to be read before something is added; None where there is more to gathering than to copy
+        :raises ValueError: if the buffer is empty
+        """
+        is_plain = self._can_leave_gathering and env is None and self.device.type == "cpu" and not self.assigned_rows
+        if not (is_plain and self._samples_as_written_here()):
+            return None
+        filled = self.size()
+        if filled == 0:
+            raise ValueError("the replay buffer is empty: add transitions before you sample")
+        about = self.records, self.n_envs, self.n_steps, self.gamma, (self.pos - 1) % self.buffer_size, self._samples
+        return (Draw(self._draw(np.random.randint(0, filled, size=batch_size)), *about) for _ in range(count))
 
     def _samples_as_written_here(self) -> bool:
         kind = type(self)

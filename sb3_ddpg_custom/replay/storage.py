@@ -117,6 +117,8 @@ class TransitionStorage(SB3ReplayBuffer):
         self._plain = isinstance(self.observations, np.ndarray) and not self.optimize_memory_usage
         self._plain &= not isinstance(self.observation_space, spaces.Discrete)
         self._no_timeouts = np.zeros(self.n_envs, dtype=np.bool_)
+        no_halves = not any(field.dtype == np.float16 for field in self.records.fields.values())
+        self._can_leave_gathering = self._plain and self.priorities is None and no_halves
         self._can_share_gathers = self._plain and self.n_steps == 1 and self.priorities is None
         self._batch_memory: BatchMemory | None = None
         self._gathered: NDArray[np.void] | None = None

@@ -27,6 +27,8 @@ class FlatUpdate(ABC):
     _options: ClassVar[tuple[str, ...]] = ("policy", "tau", "max_grad_norm", "pre_tanh_penalty")
     flat: FlatPolicy
     guards = False
+    #: whether :meth:`step` takes a :class:`sb3_ddpg_custom.replay.draw.Draw`, too
+    takes_draws = False
 
     def __init__(self, policy: TD3Policy, *, tau: float, max_grad_norm: float | None = None) -> None:
         self.policy = policy
@@ -45,10 +47,10 @@ class FlatUpdate(ABC):
         """Move the policy's parameters into flat tensors, and forget what was made of their old memory."""
 
     @abstractmethod
-    def step(self, batch: Batch, gamma: float) -> UpdateResult:
+    def step(self, batch: Any, gamma: float) -> UpdateResult:
         """Change the networks once, where ``flat.is_known()`` was just asked.
 
-        :param batch: as for :meth:`__call__`
+        :param batch: as for :meth:`__call__`; where the update ``takes_draws`` also one that is not gathered yet
         :param gamma: as for :meth:`__call__`
         """
 

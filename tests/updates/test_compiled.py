@@ -16,6 +16,7 @@ from torch import nn
 from sb3_ddpg_custom import DDPG
 from sb3_ddpg_custom.updates import AnalyticUpdate, CompiledUpdate
 from sb3_ddpg_custom.updates.compiled import memory as compiled
+from sb3_ddpg_custom.updates.compiled.helpers import blas
 
 pytest.importorskip("numba", reason="the numba extra is not installed")
 
@@ -238,18 +239,18 @@ def test_each_product_is_one_threads_and_other_numbers_of_threads_are_given_back
 ) -> None:
     m: Any = make_model(policy_kwargs={"net_arch": [128, 64]}, batch_size=64).learn(30)
     memory = m._update._memory
-    blas = [library for library in compiled._blas().lib_controllers if library.user_api == "blas"]
-    for library in blas:
+    libraries = [library for library in blas().lib_controllers if library.user_api == "blas"]
+    for library in libraries:
         library.set_num_threads(2)
     inside: list[int] = []
 
     def look(*arguments: Any) -> None:
-        inside.extend(library.get_num_threads() for library in blas)
+        inside.extend(library.get_num_threads() for library in libraries)
 
     monkeypatch.setattr(kernels, "update", look)
     memory.update(None, 0.5, guards=False)
-    assert inside == [1] * len(blas)
-    assert [library.get_num_threads() for library in blas] == [2] * len(blas)
+    assert inside == [1] * len(libraries)
+    assert [library.get_num_threads() for library in libraries] == [2] * len(libraries)
 
 
 def test_the_first_compilation_is_announced_once(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:

@@ -8,6 +8,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from queue import SimpleQueue
 from typing import Any
 
@@ -95,3 +96,36 @@ class Helpers:
         for error in errors:
             if error is not None:
                 raise error
+
+
+class OneThread:
+    """Has the libraries that multiply matrices compute each product in the thread that asks, while an update is made.
+
+    Their numbers of threads are the process's, and come back when no update is being made any more, in whatever thread.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limit: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._limit = blas().limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limit.__exit__(None, None, None)
+
+
+@lru_cache(maxsize=1)
+def blas() -> Any:
+    """Find the libraries that multiply matrices; Numba calls SciPy's."""
+    import scipy.linalg.cython_blas  # noqa: F401  # what is not loaded is not found
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -501,6 +501,58 @@ def load(
 
 
 @_compiled
+def gather(
+    indices: NDArray[np.int64],
+    fields: tuple[Array, Array, Array, Array, NDArray[np.bool_], NDArray[np.bool_]],
+    ring: tuple[int, int, int],
+    gamma: float,
+    values: tuple[Array, Array, Array, Array],
+    numbers: Array,
+    count: int,
+) -> bool:
+    """Copy transitions of a replay buffer to where :func:`update` reads them, with returns of n steps.
+
+    A sequence ends with the transition that ends its episode, or is its env's newest: y = Σ γᵏ rₖ + γⁿ Q'.
+
+    :param indices: of the transitions, row * n_envs + env, (batch,)
+    :param fields: observations, actions, next observations, rewards, dones and timeouts of all transitions
+    :param ring: n_envs, n, and the newest row
+    :param gamma: γ
+    :param values: as for :func:`load`
+    :param numbers: as for :func:`load`
+    :param count: transitions of the whole batch
+    :return: whether there are such transitions
+    """
+    observations, actions, next_observations, rewards, dones, timeouts = fields
+    n_envs, n_steps, newest = ring
+    features, action_dim = observations.shape[1], actions.shape[1]
+    inputs = features + action_dim
+    s, s_a, next_s, next_s_a = values
+    kind = numbers.dtype.type
+    for row in range(len(indices)):
+        first = last = indices[row]
+        if first < 0 or first >= len(rewards):
+            return False
+        total, discount = kind(rewards[first]), kind(gamma)
+        for _ in range(1, n_steps):
+            if dones[last] or timeouts[last] or last // n_envs == newest:
+                break
+            last = (last + n_envs) % len(rewards)
+            total += discount * kind(rewards[last])
+            discount *= kind(gamma)
+        x, x_a = row * features, row * inputs
+        for column in range(features):
+            s[x + column] = s_a[x_a + column] = observations[first, column]
+            next_s[x + column] = next_s_a[x_a + column] = next_observations[last, column]
+        for column in range(action_dim):
+            s_a[x_a + features + column] = actions[first, column]
+        numbers[0, row] = total
+        numbers[1, row] = kind(0) if dones[last] and not timeouts[last] else discount
+        numbers[2, row] = kind(2 / count)
+    return True
+
+
+@_compiled
 def normalize(observations: Array, mean: Array, deviation: Array, clip: float, normalized: Array) -> None:
     """Compute clip((s - mean) / deviation, ±clip) in float64; NaN comes through.
 

@@ -12,13 +12,16 @@ from stable_baselines3.common.preprocessing import get_action_dim
 from stable_baselines3.td3.policies import TD3Policy
 
 from sb3_ddpg_custom.observation_normalizer import RunningNormalizer
+from sb3_ddpg_custom.replay.draw import Draw
+from sb3_ddpg_custom.replay.records import Records
 from sb3_ddpg_custom.updates.by_hand.mlp import layers_of
-from sb3_ddpg_custom.updates.compiled.helpers import Helpers
+from sb3_ddpg_custom.updates.compiled.helpers import Helpers, OneThread
 from sb3_ddpg_custom.updates.flat import FlatAdam
 from sb3_ddpg_custom.updates.interface import Batch, UpdateResult, UpdateStatistics, importance_weights
 
 _log = logging.getLogger(__name__)
 _was_said = False
+_ONE_THREAD = OneThread()
 
 # Multiply-adds of a product from which OpenBLAS, SciPy's and NumPy's, wakes its threads, which then look out for more
 # work at full speed for some milliseconds.
@@ -87,6 +90,7 @@ class Memory:
         if parts > 1:
             _announce(kernels().critic_gradient)
         self._batch: Batch | None = None
+        self._records: Records | None = None
         self._shapes = (batch_size, self._features), (batch_size, self._actions), (batch_size, 1)
         self._ones = np.ones((batch_size, 1), self._dtype)
         self._gammas, self._gamma = self._ones.copy(), 1.0
@@ -155,6 +159,35 @@ class Memory:
                     own[place] = normalized
             kernels().load(*own, columns, part.values, part.numbers, self.batch_size)
 
+    def gather(self, draw: Draw, gamma: float) -> None:
+        """Take over transitions that were drawn, from where they lie.
+
+        :param draw: of records whose observations are features
+        :param gamma: discount factor of one-step returns
+        :raises ValueError: if a part of the records has another shape
+        :raises IndexError: if a number is not one of theirs
+        """
+        if draw.records is not self._records:
+            self._look_at_records(draw.records)
+        if draw.n_steps > 1:
+            gamma = draw.gamma
+        ring = draw.n_envs, draw.n_steps, draw.newest
+        for part in self._parts:
+            own = draw.indices[part.rows], self._fields, ring, gamma, part.values, part.numbers
+            if not kernels().gather(*own, self.batch_size):
+                raise IndexError(f"a transition that was drawn is none of the buffer's {len(draw.records)}")
+
+    def _look_at_records(self, records: Records) -> None:
+        """Find the arrays of all transitions, and check them: machine code reads wherever it is told to."""
+        features = records["observations"].reshape(len(records), -1)
+        following = records["next_observations"].reshape(len(records), -1)
+        actions = records["actions"]
+        check_shape("observations", features, (len(records), self._features))
+        check_shape("next_observations", following, (len(records), self._features))
+        check_shape("actions", actions, (len(records), self._actions))
+        numbers = records["rewards"], records["dones"], records["timeouts"]
+        self._fields, self._records = (features, actions, following, *numbers), records
+
     def _look_at(self, batch: Batch, observations: th.Tensor, next_observations: th.Tensor) -> None:
         """Find the arrays of a batch, and check them: machine code reads and writes wherever it is told to."""
         per_state, per_action, per_transition = self._shapes
@@ -192,7 +225,7 @@ class Memory:
         if not self._may_wake_threads:
             self._compute(bound, float(tau), guards, float(penalty))
             return
-        with _blas().limit(limits=1, user_api="blas"):
+        with _ONE_THREAD:
             self._compute(bound, float(tau), guards, float(penalty))
 
     def _compute(self, bound: float, tau: float, guards: bool, penalty: float) -> None:
@@ -279,12 +312,3 @@ def readable(array: NDArray[Any]) -> NDArray[Any]:
     :param array: of any type
     """
     return array.astype(np.float32) if array.dtype == np.float16 else array
-
-
-@lru_cache(maxsize=1)
-def _blas() -> Any:
-    """Find the libraries that multiply matrices; Numba calls SciPy's."""
-    import scipy.linalg.cython_blas  # noqa: F401  # what is not loaded is not found
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
+from sb3_ddpg_custom.replay.draw import Draw
 from sb3_ddpg_custom.updates.by_hand.mlp import layers_of
 from sb3_ddpg_custom.updates.compiled.memory import Memory, check_shape, kernels, layout_of, readable
 from sb3_ddpg_custom.updates.flat_policy import FlatPolicy
@@ -80,19 +81,28 @@ class CompiledUpdate(FlatUpdate):
         """Say what about a policy this update does not cover; None if nothing."""
         return why_not_compiled(policy)
 
+    @property
+    def takes_draws(self) -> bool:  # type: ignore[override]
+        """Whether transitions can be read where they lie: observations are features, and taken as they are."""
+        return self.observations_are_features and self.normalizer is None
+
     def _lay_out(self) -> FlatPolicy:
         self._memory: Memory | None = None
         self._acting: tuple[Any, ...] | None = None
         return FlatPolicy(self.policy)
 
-    def step(self, batch: Batch, gamma: float) -> UpdateResult:
+    def step(self, batch: Batch | Draw, gamma: float) -> UpdateResult:
         """Change the networks once; see :meth:`FlatUpdate.step`."""
-        memory, batch_size, threads = self._memory, len(batch.actions), th.get_num_threads()
+        batch_size = len(batch.indices if isinstance(batch, Draw) else batch.actions)
+        memory, threads = self._memory, th.get_num_threads()
         if memory is None or memory.batch_size != batch_size or memory.threads != threads:
             adams = self.flat.actor_adam, self.flat.critic_adam
             memory = self._memory = Memory(self.policy, adams, self.flat.targets.flat, batch_size, threads)
-        features = self._raw_features(batch.observations), self._raw_features(batch.next_observations)
-        memory.load(batch, *features, gamma, self.normalizer)
+        if isinstance(batch, Draw):
+            memory.gather(batch, gamma)
+        else:
+            features = self._raw_features(batch.observations), self._raw_features(batch.next_observations)
+            memory.load(batch, *features, gamma, self.normalizer)
         memory.update(self.max_grad_norm, self.tau, guards=self.guards, penalty=self.pre_tanh_penalty or 0.0)
         self.flat.end_update()
         return memory.result()
