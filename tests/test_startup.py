@@ -106,6 +106,9 @@ def test_the_time_to_a_score_is_measured_for_ours_and_for_others(tmp_path: Path)
     assert all(f" {result['row']} " in printed for result in results)
     # The same seed draws the same first networks in both, and both play the same episodes.
     assert results[0]["best_return"] == results[1]["best_return"]
+    # What a file tells of is not measured again.
+    python(BENCHMARKS / "time_to_score.py", *options, cwd=tmp_path)
+    assert json.loads(file.read_text()) == results
 
 
 def test_help_and_the_package_import_no_extra(tmp_path: Path) -> None:
