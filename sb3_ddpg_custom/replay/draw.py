@@ -30,6 +30,13 @@ class Draw(NamedTuple):
     newest: int
     samples: Callable[[NDArray[np.integer], None], Any]
 
+    def fields(self) -> tuple[NDArray[Any], ...]:
+        """View all transitions.
+
+        :return: observations, actions and next observations, (capacity, numbers); rewards, dones, timeouts, (capacity,)
+        """
+        return self.records.matrices("observations", "actions", "next_observations", "rewards", "dones", "timeouts")
+
     def gathered(self) -> ReplayBufferSamples:
         """Make tensors of it."""
         batch: ReplayBufferSamples = self.samples(self.indices, None)

@@ -52,6 +52,7 @@ class Records:
         self.fields = dict(fields)
         self._rows: NDArray[np.void] = np.zeros(capacity, dtype=record_dtype(fields))
         self._raw: NDArray[np.void] = self._rows.view(f"V{self.row_bytes}")
+        self._matrices: dict[tuple[str, ...], tuple[NDArray[Any], ...]] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -59,6 +60,16 @@ class Records:
     def __getitem__(self, name: str) -> NDArray[Any]:
         """View of one field in all rows, (capacity, *shape)."""
         return self._rows[name]
+
+    def matrices(self, *names: str) -> tuple[NDArray[Any], ...]:
+        """View fields as one row of numbers for each transition, (capacity, numbers), a field of one as (capacity,).
+
+        :param names: of the fields
+        """
+        if names not in self._matrices:  # made once: who asks, asks at every update
+            views = (self._rows[name] for name in names)
+            self._matrices[names] = tuple(view if view.ndim == 1 else view.reshape(len(view), -1) for view in views)
+        return self._matrices[names]
 
     @property
     def row_bytes(self) -> int:

@@ -13,7 +13,6 @@ from stable_baselines3.td3.policies import TD3Policy
 
 from sb3_ddpg_custom.observation_normalizer import RunningNormalizer
 from sb3_ddpg_custom.replay.draw import Draw
-from sb3_ddpg_custom.replay.records import Records
 from sb3_ddpg_custom.updates.by_hand.mlp import layers_of
 from sb3_ddpg_custom.updates.compiled.helpers import Helpers, OneThread
 from sb3_ddpg_custom.updates.flat import FlatAdam
@@ -90,7 +89,6 @@ class Memory:
         if parts > 1:
             _announce(kernels().critic_gradient)
         self._batch: Batch | None = None
-        self._records: Records | None = None
         self._shapes = (batch_size, self._features), (batch_size, self._actions), (batch_size, 1)
         self._ones = np.ones((batch_size, 1), self._dtype)
         self._gammas, self._gamma = self._ones.copy(), 1.0
@@ -167,26 +165,21 @@ class Memory:
         :raises ValueError: if a part of the records has another shape
         :raises IndexError: if a number is not one of theirs
         """
-        if draw.records is not self._records:
-            self._look_at_records(draw.records)
+        fields = draw.fields()
+        features, actions, following, *_ = fields
+        for name, array, columns in (
+            ("observations", features, self._features),
+            ("next_observations", following, self._features),
+            ("actions", actions, self._actions),
+        ):
+            check_shape(name, array, (len(draw.records), columns))  # machine code reads wherever it is told to
         if draw.n_steps > 1:
             gamma = draw.gamma
         ring = draw.n_envs, draw.n_steps, draw.newest
         for part in self._parts:
-            own = draw.indices[part.rows], self._fields, ring, gamma, part.values, part.numbers
+            own = draw.indices[part.rows], fields, ring, gamma, part.values, part.numbers
             if not kernels().gather(*own, self.batch_size):
                 raise IndexError(f"a transition that was drawn is none of the buffer's {len(draw.records)}")
-
-    def _look_at_records(self, records: Records) -> None:
-        """Find the arrays of all transitions, and check them: machine code reads wherever it is told to."""
-        features = records["observations"].reshape(len(records), -1)
-        following = records["next_observations"].reshape(len(records), -1)
-        actions = records["actions"]
-        check_shape("observations", features, (len(records), self._features))
-        check_shape("next_observations", following, (len(records), self._features))
-        check_shape("actions", actions, (len(records), self._actions))
-        numbers = records["rewards"], records["dones"], records["timeouts"]
-        self._fields, self._records = (features, actions, following, *numbers), records
 
     def _look_at(self, batch: Batch, observations: th.Tensor, next_observations: th.Tensor) -> None:
         """Find the arrays of a batch, and check them: machine code reads and writes wherever it is told to."""
