@@ -22,13 +22,14 @@ from sb3_ddpg_custom.acting.numpy_actor import NumpyActor
 from sb3_ddpg_custom.acting.parameter_noise import ParameterNoise
 from sb3_ddpg_custom.action_bounds import ActionBounds, BoundingAlgorithm, bounded_env
 from sb3_ddpg_custom.action_spaces import with_real_bounds
+from sb3_ddpg_custom.averaged_actor import AveragingAlgorithm
 from sb3_ddpg_custom.checkpoint.saving import SavingAlgorithm
 from sb3_ddpg_custom.diagnosis.diagnose import DiagnosingAlgorithm
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
 from sb3_ddpg_custom.layer_norm import with_layer_norm
 from sb3_ddpg_custom.normalized_policies import OPTION, policy_with_options
 from sb3_ddpg_custom.optimizing import OptimizingAlgorithm
-from sb3_ddpg_custom.option_values import Precision, UpdateName, check_positive, check_switch
+from sb3_ddpg_custom.option_values import Precision, UpdateName, check_positive, check_share, check_switch
 from sb3_ddpg_custom.overrides import has_own
 from sb3_ddpg_custom.policies import QUICK_OPTIMIZERS, initialise_outputs
 from sb3_ddpg_custom.replay.buffer import ReplayBuffer
@@ -57,7 +58,14 @@ def _network_of_policy(name: str) -> Any:
     )
 
 
-class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlgorithm, DiagnosingAlgorithm):
+class DDPG(
+    SavingAlgorithm,
+    BoundingAlgorithm,
+    AveragingAlgorithm,
+    ExploringAlgorithm,
+    OptimizingAlgorithm,
+    DiagnosingAlgorithm,
+):
     """Deep deterministic policy gradient (Lillicrap et al. 2016, arXiv 1509.02971).
 
     Takes every argument of SB3's ``DDPG`` under the same name and with the same default; those behind the star are
@@ -102,6 +110,8 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
         is L2 with Adam
     :param pre_tanh_penalty: c of a penalty c · mean z² on what goes into the actor's last tanh, in the units of Q
         (MR.Q's is 1e-5): keeps actions from sticking at ±1, where the tanh has no slope; None for none
+    :param actor_average_tau: fraction of the actor that enters, after each update, an average of it that ``predict``
+        plays in its place; training and exploration are the same with and without. None for none
     :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
     :param output_init: bound of the uniform initialisation of the output layers (the paper's is 3e-3); None for torch's
     :param update: how gradients are computed, see :func:`sb3_ddpg_custom.updates.make_update`
@@ -158,6 +168,7 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
         actor_weight_decay: float | None = None,
         decoupled_weight_decay: bool | None = None,
         pre_tanh_penalty: float | None = None,
+        actor_average_tau: float | None = None,
         max_grad_norm: float | None = None,
         output_init: float | None = None,
         update: UpdateName = "auto",
@@ -196,11 +207,13 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
         check_positive(or_zero=True, critic_weight_decay=critic_weight_decay, critic_learning_rate=critic_learning_rate)
         check_positive(or_zero=True, actor_weight_decay=actor_weight_decay, pre_tanh_penalty=pre_tanh_penalty)
         check_switch(decoupled_weight_decay=decoupled_weight_decay)
+        check_share(actor_average_tau=actor_average_tau)
         self.critic_learning_rate = critic_learning_rate
         self.critic_weight_decay = critic_weight_decay
         self.actor_weight_decay = actor_weight_decay
         self.decoupled_weight_decay = decoupled_weight_decay
         self.pre_tanh_penalty = pre_tanh_penalty
+        self.actor_average_tau = actor_average_tau
         self.max_grad_norm = max_grad_norm
         self.output_init = output_init
         self.update: UpdateName = update
@@ -209,7 +222,7 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
         self._curves: EpisodeCurves | None = None
         self._quick_actor: tuple[object, NumpyActor | None] = (None, None)
         self._fitted_at, self._attributes, self._is_learning = -1, 0, False
-        self._rollouts_start_alone = self._rollouts_are_alone = False
+        self._rollouts_start_alone = self._rollouts_are_alone = self._is_exploring = False
         self.parameter_noise = copy(parameter_noise)
         self.action_bounds = None if action_bounds is None else [np.asarray(one).tolist() for one in action_bounds]
         if _init_setup_model:
@@ -243,6 +256,7 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
             initialise_outputs(self.policy, self.output_init)
         if self.pre_tanh_penalty:
             final_tanh(self.policy.actor)  # or a sentence, before anything is trained
+        self._make_average()
         self._updates = FittingUpdate(self.update, self.policy, self.precision, self.tau, self.max_grad_norm)
 
     @property
@@ -313,6 +327,8 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
             if isinstance(batch, PrioritizedSamples):
                 self.replay_buffer.update_priorities(batch.indices, result.td_errors)  # type: ignore[union-attr]
         self._n_updates += gradient_steps
+        if self.actor_average_tau is not None:
+            self._follow_actor(gradient_steps)
         self._log_updates(statistics)
         if self.stops_at_non_finite and not math.isfinite(sum(self.last_update or ())):
             batch = batch.gathered() if isinstance(batch, Draw) else batch
@@ -414,7 +430,7 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Pickles of older releases hold the networks twice, and no way to change the update.
         self.__dict__.update({name: value for name, value in state.items() if name not in _ONCE_ATTRIBUTES})
-        later = dict.fromkeys(("actor_weight_decay", "decoupled_weight_decay", "pre_tanh_penalty"))
+        later = dict.fromkeys(("actor_weight_decay", "decoupled_weight_decay", "pre_tanh_penalty", "actor_average_tau"))
         for name, value in {"_attributes": 0, **later, **self.__getstate__()}.items():
             self.__dict__.setdefault(name, value)
         if "_updates" not in state and "policy" in state:

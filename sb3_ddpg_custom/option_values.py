@@ -33,3 +33,14 @@ def check_switch(**options: Any) -> None:
     for name, value in options.items():
         if value is not None and not isinstance(value, bool):
             raise ValueError(f"{name} must be True, False or None, got {value}")
+
+
+def check_share(**options: Any) -> None:
+    """Check that options are numbers above 0 and at most 1, or None.
+
+    :param options: by name
+    :raises ValueError: which names the first that is something else
+    """
+    for name, value in options.items():
+        if value is not None and not (isinstance(value, int | float) and 0 < value <= 1):
+            raise ValueError(f"{name} must be above 0 and at most 1, or None, got {value}")

@@ -201,6 +201,7 @@ Switch = Annotated[
     bool, expect("true or false", lambda value: value if isinstance(value, bool) else None, lambda _: True)
 ]
 AboveZero = Annotated[float, expect("a number above 0", number, lambda x: x > 0)]
+Share = Annotated[float, expect("a number above 0 and at most 1", number, lambda x: 0 < x <= 1)]
 AtLeastZero = Annotated[float, expect("a number of at least 0", number, lambda x: x >= 0)]
 Rate = Annotated[
     float | str,

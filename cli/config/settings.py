@@ -19,6 +19,7 @@ from sb3_ddpg_custom.cli.config.kinds import (
     Positive,
     Rate,
     Scale,
+    Share,
     Switch,
     expect,
     read_bounds,
@@ -74,6 +75,7 @@ class Settings(BaseModel):
     :param actor_weight_decay: L2 on the actor's weights; None: the optimiser's own
     :param decoupled_weight_decay: whether both are AdamW's instead of L2; None: the optimiser's own
     :param pre_tanh_penalty: c of the penalty c · mean z² on what goes into the actor's last tanh; None: none
+    :param actor_average_tau: fraction of the actor in an average of it that is evaluated and played; None: none
     :param output_init: output layers start uniform in ± this; None: as PyTorch starts them
     :param action_bounds: low and high of the actions, where the env's space has none or narrower ones are wanted;
         each a number or a list
@@ -114,7 +116,7 @@ class Settings(BaseModel):
     buffer_size: Positive = 1_000_000
     learning_starts: Count = 100
     batch_size: Annotated[int, whole(1, 10_000_000)] = 256
-    tau: Annotated[float, expect("a number above 0 and at most 1", number, lambda x: 0 < x <= 1)] = 0.005
+    tau: Share = 0.005
     gamma: Annotated[float, expect("a number from 0 to 1", number, lambda x: 0 <= x <= 1)] = 0.99
     train_freq: Annotated[
         int | tuple[int, str],
@@ -138,6 +140,7 @@ class Settings(BaseModel):
     actor_weight_decay: AtLeastZero | None = None
     decoupled_weight_decay: Switch | None = None
     pre_tanh_penalty: AtLeastZero | None = None
+    actor_average_tau: Share | None = None
     output_init: AboveZero | None = None
     action_bounds: (
         Annotated[list[Any], expect("low and high, such as [-1, 1] or [[-1, -2], [1, 2]]", read_bounds, bool)] | None

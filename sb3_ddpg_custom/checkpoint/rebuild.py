@@ -13,6 +13,7 @@ from torch import nn
 
 from sb3_ddpg_custom.action_bounds import bounded_space
 from sb3_ddpg_custom.action_spaces import with_real_bounds
+from sb3_ddpg_custom.averaged_actor import played_weights
 from sb3_ddpg_custom.checkpoint.read import Checkpoint, CheckpointError
 from sb3_ddpg_custom.layer_norm import with_layer_norm
 from sb3_ddpg_custom.normalized_policies import OPTION, NormalizedMlpPolicy, policy_with_options
@@ -60,11 +61,7 @@ def build_policy(
     _check_shape(checkpoint, "action", action_space)
     if not isinstance(action_space, spaces.Box):
         raise CheckpointError(f"{checkpoint.path}: DDPG acts in a Box, but this env's action space is {action_space}")
-    weights = {
-        name.removeprefix("actor."): tensor
-        for name, tensor in checkpoint.parameters["policy"].items()
-        if name.startswith("actor.")
-    }
+    weights = played_weights(dict(checkpoint.parameters["policy"]))
     policy_class: type[TD3Policy] = MlpPolicy
     if home == SimbaPolicy.__module__:
         policy_class = SimbaPolicy

@@ -17,6 +17,7 @@ from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 from sb3_ddpg_custom.action_bounds import bounded_env, bounds_in
 from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.atomic import replacing
+from sb3_ddpg_custom.averaged_actor import fitted
 from sb3_ddpg_custom.checkpoint.description import DESCRIPTION, describe
 from sb3_ddpg_custom.checkpoint.sb3_zip import LEFT_OUT, marked_for_us, trains_otherwise_in_sb3, without_mark
 from sb3_ddpg_custom.replay.buffer import ReplayBuffer
@@ -93,6 +94,8 @@ class SavingAlgorithm(OffPolicyAlgorithm):
         if not isinstance(load_path_or_dict, dict):
             _, load_path_or_dict, _ = load_from_zip_file(load_path_or_dict, device=device, load_data=False)
         known: Any = without_mark(load_path_or_dict)
+        if "policy" in known:
+            known = {**known, "policy": fitted(known["policy"], self.policy)}
         super().set_parameters(known, exact_match, device)
 
     def save_replay_buffer(self, path: str | Path | io.BufferedIOBase) -> None:

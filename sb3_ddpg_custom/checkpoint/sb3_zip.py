@@ -13,13 +13,13 @@ _NOT_FOR_SB3 = "needs_sb3_ddpg_custom"
 # Options that change the training wherever they are not None.
 _OPTIONS = (
     *("critic_learning_rate", "critic_weight_decay", "actor_weight_decay", "decoupled_weight_decay"),
-    *("pre_tanh_penalty", "max_grad_norm", "parameter_noise"),
+    *("pre_tanh_penalty", "actor_average_tau", "max_grad_norm", "parameter_noise"),
 )
 #: attributes that a zip leaves out, for they are the policy's, or rebuilt where they are needed
 LEFT_OUT = (
     *("actor", "actor_target", "critic", "critic_target"),
     *("_updates", "_curves", "last_update", "_perturbed_actor", "_quick_actor", "_noise_generator"),
-    *("_fitted_at", "_attributes", "_is_learning", "_rollouts_start_alone", "_rollouts_are_alone"),
+    *("_fitted_at", "_attributes", "_is_learning", "_rollouts_start_alone", "_rollouts_are_alone", "_is_exploring"),
 )
 
 

@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize, VecTransposeI
 from stable_baselines3.td3.policies import TD3Policy
 
 from sb3_ddpg_custom.action_bounds import BoundedActions
+from sb3_ddpg_custom.averaged_actor import playing
 from sb3_ddpg_custom.checkpoint.description import describe_space, versions
 from sb3_ddpg_custom.checkpoint.normalization import to_arrays
 from sb3_ddpg_custom.export.formats import FormatName, format_of
@@ -79,7 +80,8 @@ def export_policy(
     if not isinstance(policy, TD3Policy) or not isinstance(action_space, spaces.Box):
         raise ExportError(f"{type(policy).__name__} is no policy of DDPG or TD3")
     arrays = None if normalizer is None else to_arrays(normalizer)
-    program = program_of(policy, action_space, raw_space=raw_space, normalization=arrays)
+    with playing(policy):
+        program = program_of(policy, action_space, raw_space=raw_space, normalization=arrays)
 
     def predict(batch: Any) -> NDArray[Any]:
         return model.predict(batch if normalizer is None else normalizer.normalize_obs(batch), deterministic=True)[0]

@@ -1,0 +1,130 @@
+"""What plays is not what explores: an average of the actor over its last updates, which forgets less than any of them.
+
+Polyak & Juditsky 1992 average the parameters of a stochastic approximation; Nikishin et al. 2018, "Improving Stability
+in Deep Reinforcement Learning with Weight Averaging", do so in reinforcement learning. DDPG's actor jumps between
+policies of very different returns, and one in their middle returns what the better ones do.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch as th
+from numpy.typing import NDArray
+from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.td3.policies import TD3Policy
+
+AVERAGE = "actor_average"
+_PREFIX, _ACTORS = f"{AVERAGE}.", "actor."
+
+
+class AveragingAlgorithm(OffPolicyAlgorithm):
+    """Keeps an average of the actor beside it, in the policy, and predicts with it.
+
+    θ̄ ← (1 - τ̄) θ̄ + τ̄ θ after each update, τ̄ = ``actor_average_tau``, and the plain mean of all updates while there are
+    fewer than 1/τ̄. Exploration and updates know nothing of it, so that a training is the same with and without.
+    """
+
+    policy: TD3Policy
+    actor_average_tau: float | None
+    _is_exploring = False
+
+    def _make_average(self) -> None:
+        """Give the policy an average of its actor; it begins as the actor."""
+        policy: Any = self.policy
+        if self.actor_average_tau is None or AVERAGE in policy._modules:
+            return
+        with th.random.fork_rng():  # its own first weights are drawn for nothing
+            average = policy.make_actor(features_extractor=None)
+        average.load_state_dict(policy.actor.state_dict())
+        average.requires_grad_(False).set_training_mode(False)
+        setattr(policy, AVERAGE, average)
+
+    def _follow_actor(self, updates: int) -> None:
+        """Take the actor as it is now into the average.
+
+        :param updates: that it has made since
+        """
+        average, actor = average_of(self.policy), self.policy.actor
+        if average is None or self.actor_average_tau is None:
+            return
+        share = max(1 - (1 - self.actor_average_tau) ** updates, updates / max(self._n_updates, updates))
+        with th.no_grad():
+            th._foreach_lerp_(list(average.parameters()), list(actor.parameters()), share)
+            for own, its in zip(average.buffers(), actor.buffers(), strict=True):  # such as a batch norm's
+                own.copy_(its)
+
+    def _sample_action(
+        self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        self._is_exploring = True
+        try:
+            return super()._sample_action(learning_starts, action_noise, n_envs)
+        finally:
+            self._is_exploring = False
+
+    def predict(
+        self,
+        observation: Any,
+        state: tuple[NDArray[Any], ...] | None = None,
+        episode_start: NDArray[Any] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
+        """Give actions, those of the averaged actor where there is one; see SB3's ``BaseAlgorithm.predict``.
+
+        :param observation: one observation, or those of several envs
+        :param state: of recurrent policies, handed through
+        :param episode_start: of recurrent policies
+        :param deterministic: DDPG's policy is
+        :return: actions in the env's units, and ``state``
+        """
+        if self._is_exploring:
+            return super().predict(observation, state, episode_start, deterministic)
+        with playing(self.policy):
+            return super().predict(observation, state, episode_start, deterministic)
+
+
+def average_of(policy: Any) -> Any:
+    """Give a policy's averaged actor, None where there is none.
+
+    :param policy: any
+    """
+    return policy._modules.get(AVERAGE)
+
+
+@contextmanager
+def playing(policy: Any) -> Iterator[None]:
+    """Let a policy's averaged actor, where there is one, be its actor inside of a ``with``.
+
+    :param policy: for DDPG
+    """
+    modules, actor = policy._modules, policy._modules["actor"]
+    modules["actor"] = average_of(policy) or actor
+    try:
+        yield
+    finally:
+        modules["actor"] = actor
+
+
+def fitted(state: dict[str, Any], policy: Any) -> dict[str, Any]:
+    """Add to a state dict an average that begins at the actor, or take it out, as a policy asks for it.
+
+    :param state: of any policy for DDPG
+    :param policy: that takes it over
+    """
+    if average_of(policy) is None:
+        return {name: value for name, value in state.items() if not name.startswith(_PREFIX)}
+    if any(name.startswith(_PREFIX) for name in state):
+        return state
+    actors = {name: value for name, value in state.items() if name.startswith(_ACTORS)}
+    return {**state, **{_PREFIX + name.removeprefix(_ACTORS): value for name, value in actors.items()}}
+
+
+def played_weights(state: dict[str, th.Tensor]) -> dict[str, th.Tensor]:
+    """Give the weights of the actor that plays, the averaged one where a state dict has one, by their names in an actor.
+
+    :param state: of a policy
+    """
+    prefix = _PREFIX if any(name.startswith(_PREFIX) for name in state) else _ACTORS
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
