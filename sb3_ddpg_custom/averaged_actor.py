@@ -31,8 +31,10 @@ class AveragingAlgorithm(OffPolicyAlgorithm):
     _is_exploring = False
 
     def _make_average(self) -> None:
-        """Give the policy an average of its actor; it begins as the actor."""
+        """Give the policy an average of its actor, which begins as the actor, or take it away, as the option says."""
         policy: Any = self.policy
+        if self.actor_average_tau is None:
+            policy._modules.pop(AVERAGE, None)
         if self.actor_average_tau is None or AVERAGE in policy._modules:
             return
         with th.random.fork_rng():  # its own first weights are drawn for nothing
@@ -79,7 +81,7 @@ class AveragingAlgorithm(OffPolicyAlgorithm):
         :param deterministic: DDPG's policy is
         :return: actions in the env's units, and ``state``
         """
-        if self._is_exploring:
+        if self._is_exploring or self.actor_average_tau is None:
             return super().predict(observation, state, episode_start, deterministic)
         with playing(self.policy):
             return super().predict(observation, state, episode_start, deterministic)
@@ -122,7 +124,7 @@ def fitted(state: dict[str, Any], policy: Any) -> dict[str, Any]:
 
 
 def played_weights(state: dict[str, th.Tensor]) -> dict[str, th.Tensor]:
-    """Give the weights of the actor that plays, the averaged one where a state dict has one, by their names in an actor.
+    """Give the weights of the actor that plays, the averaged one where there is one, by their names in an actor.
 
     :param state: of a policy
     """

@@ -365,6 +365,7 @@ class DDPG(
         tb_log_name: str = "run",
         progress_bar: bool = False,
     ) -> tuple[int, BaseCallback]:
+        self._make_average()  # or not: a script may have changed its mind
         saving = self.optimize_memory_usage and not isinstance(self.replay_buffer, ReplayBuffer)
         # SB3's memory saving buffer cannot tell where a new episode begins, so its last transition is made terminal.
         with temporarily(self, optimize_memory_usage=saving):

@@ -17,7 +17,7 @@ from sb3_ddpg_custom.export.program import Input, Program, Step
 from sb3_ddpg_custom.observation_normalizer import RunningNormalizer, normalizer_of
 from sb3_ddpg_custom.overrides import has_own
 from sb3_ddpg_custom.residual_policies import ResidualBlock
-from sb3_ddpg_custom.updates.plain_policy import is_hooked
+from sb3_ddpg_custom.updates.hooks import has_hooks
 
 ALONE = "observation"  # the input's name where observations are no Dict
 
@@ -44,7 +44,7 @@ def program_of(
     :raises ExportError: if a network computes what no file says
     """
     actor = policy.actor
-    if is_hooked(policy) or has_own(actor, "forward") or type(actor).forward is not Actor.forward:
+    if has_hooks([actor], []) or has_own(actor, "forward") or type(actor).forward is not Actor.forward:
         raise ExportError("the actor has a forward pass of its own, or hooks, which no file can say")
     own_space = policy.observation_space
     own = own_space.spaces if isinstance(own_space, spaces.Dict) else {ALONE: own_space}

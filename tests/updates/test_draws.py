@@ -38,8 +38,9 @@ def read(buffer: ReplayBuffer, indices: list[int], gamma: float = 0.5) -> dict[s
     n = len(indices)
     values = np.zeros(n, np.float32), np.zeros(2 * n, np.float32), np.zeros(n, np.float32), np.zeros(2 * n, np.float32)
     numbers = np.zeros((5, n), np.float32)
-    ring = 1, buffer.n_steps, (buffer.pos - 1) % buffer.buffer_size
-    assert kernels.gather(np.array(indices), (*arrays, *flat), ring, gamma, values, numbers, 10)
+    powers = np.float32(gamma) ** np.arange(buffer.n_steps + 1, dtype=np.float32)
+    ring = 1, (buffer.pos - 1) % buffer.buffer_size
+    assert kernels.gather(np.array(indices), (*arrays, *flat), ring, powers, values, numbers, 10)
     s, s_a, next_s, next_s_a = (array.tolist() for array in values)
     return {"s": s, "s_a": s_a, "next_s": next_s, "next_s_a": next_s_a, "numbers": numbers[:3].tolist()}
 
@@ -90,9 +91,11 @@ def test_the_same_draws_give_the_gathered_numbers(n_steps: int, n_envs: int, ste
     (part,) = m._update._memory._parts
     np.testing.assert_array_equal(part.values[0][: 130 * 3].reshape(130, 3), batch.observations.numpy())
     np.testing.assert_array_equal(part.values[2][: 130 * 3].reshape(130, 3), batch.next_observations.numpy())
-    np.testing.assert_allclose(part.numbers[0], batch.rewards[:, 0].numpy(), rtol=1e-6)
-    discounts = np.full((130, 1), gamma) if batch.discounts is None else batch.discounts.numpy()
-    np.testing.assert_allclose(part.numbers[1], (discounts * (1 - batch.dones.numpy()))[:, 0], rtol=1e-6)
+    discounts = np.full((130, 1), gamma, np.float32) if batch.discounts is None else batch.discounts.numpy()
+    found, expected = part.numbers[:2], (batch.rewards[:, 0].numpy(), (discounts * (1 - batch.dones.numpy()))[:, 0])
+    if n_steps < 8:  # from there on NumPy adds up in another order
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("options", [{}, {"n_steps": 3}, {"gradient_steps": 4}, {"gamma": 0.9}])
@@ -101,7 +104,7 @@ def test_a_training_on_draws_is_one_on_batches(options: dict[str, Any], monkeypa
     monkeypatch.setattr(ReplayBuffer, "draws", lambda *_: None)
     gathered = make_model(learning_rate=1e-4, **options).learn(70)
     for a, b in zip(drawn.policy.state_dict().values(), gathered.policy.state_dict().values(), strict=True):
-        th.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+        assert th.equal(a, b)
 
 
 class OwnSamples(ReplayBuffer):

@@ -11,6 +11,7 @@ All of it is in one file because Numba compiles anew what changed in a function'
 import itertools
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -28,9 +29,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 Array = NDArray[Any]
 
 
-def _compiled(function: F) -> F:
+def _compiled(function: F, *, fastmath: Any = frozenset({"reassoc", "contract", "nsz"})) -> F:
     # Sums may be added up in any order, as every BLAS does; NaN and infinity keep their meaning. Other threads may run.
-    options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": {"reassoc", "contract", "nsz"}}
+    options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": fastmath and set(fastmath)}
     try:
         machine_code: F = njit(cache=True, **options)(function)
     except RuntimeError:  # no folder to keep machine code in for the next process
@@ -500,12 +501,12 @@ def load(
         numbers[2, row] = 2 * weights[row, 0] / count
 
 
-@_compiled
+@partial(_compiled, fastmath=False)  # bit by bit what NumPy makes of a batch, and so no fused operations
 def gather(
     indices: NDArray[np.int64],
     fields: tuple[Array, Array, Array, Array, NDArray[np.bool_], NDArray[np.bool_]],
-    ring: tuple[int, int, int],
-    gamma: float,
+    ring: tuple[int, int],
+    powers: Array,
     values: tuple[Array, Array, Array, Array],
     numbers: Array,
     count: int,
@@ -516,15 +517,15 @@ def gather(
 
     :param indices: of the transitions, row * n_envs + env, (batch,)
     :param fields: observations, actions, next observations, rewards, dones and timeouts of all transitions
-    :param ring: n_envs, n, and the newest row
-    :param gamma: γ
+    :param ring: n_envs, and the newest row
+    :param powers: γ⁰ to γⁿ
     :param values: as for :func:`load`
     :param numbers: as for :func:`load`
     :param count: transitions of the whole batch
     :return: whether there are such transitions
     """
     observations, actions, next_observations, rewards, dones, timeouts = fields
-    n_envs, n_steps, newest = ring
+    n_envs, newest = ring
     features, action_dim = observations.shape[1], actions.shape[1]
     inputs = features + action_dim
     s, s_a, next_s, next_s_a = values
@@ -533,13 +534,11 @@ def gather(
         first = last = indices[row]
         if first < 0 or first >= len(rewards):
             return False
-        total, discount = kind(rewards[first]), kind(gamma)
-        for _ in range(1, n_steps):
-            if dones[last] or timeouts[last] or last // n_envs == newest:
-                break
+        total, steps = rewards[first] * powers[0], 1
+        while steps < len(powers) - 1 and not (dones[last] or timeouts[last] or last // n_envs == newest):
             last = (last + n_envs) % len(rewards)
-            total += discount * kind(rewards[last])
-            discount *= kind(gamma)
+            total += rewards[last] * powers[steps]
+            steps += 1
         x, x_a = row * features, row * inputs
         for column in range(features):
             s[x + column] = s_a[x_a + column] = observations[first, column]
@@ -547,7 +546,7 @@ def gather(
         for column in range(action_dim):
             s_a[x_a + features + column] = actions[first, column]
         numbers[0, row] = total
-        numbers[1, row] = kind(0) if dones[last] and not timeouts[last] else discount
+        numbers[1, row] = kind(0) if dones[last] and not timeouts[last] else kind(powers[steps])
         numbers[2, row] = kind(2 / count)
     return True
 

@@ -93,6 +93,7 @@ class Memory:
         self._ones = np.ones((batch_size, 1), self._dtype)
         self._gammas, self._gamma = self._ones.copy(), 1.0
         self._constants: list[Any] = []
+        self._powers_of: tuple[float, int] | None = None
         self._errors = self._parts[0].numbers[3] if parts == 1 else np.empty(batch_size, self._dtype)
         self._td_errors = th.from_numpy(self._errors)[:, None]
 
@@ -173,11 +174,12 @@ class Memory:
             ("actions", actions, self._actions),
         ):
             check_shape(name, array, (len(draw.records), columns))  # machine code reads wherever it is told to
-        if draw.n_steps > 1:
-            gamma = draw.gamma
-        ring = draw.n_envs, draw.n_steps, draw.newest
+        asked = (draw.gamma, draw.n_steps) if draw.n_steps > 1 else (gamma, 1)
+        if asked != self._powers_of:
+            self._powers_of, self._powers = asked, _powers(*asked, self._dtype)
+        ring = draw.n_envs, draw.newest
         for part in self._parts:
-            own = draw.indices[part.rows], fields, ring, gamma, part.values, part.numbers
+            own = draw.indices[part.rows], fields, ring, self._powers, part.values, part.numbers
             if not kernels().gather(*own, self.batch_size):
                 raise IndexError(f"a transition that was drawn is none of the buffer's {len(draw.records)}")
 
@@ -253,6 +255,12 @@ class Memory:
         if others:
             np.concatenate([part.numbers[3] for part in self._parts], out=self._errors)
         return UpdateResult(th.from_numpy(statistics), self._td_errors)
+
+
+def _powers(gamma: float, n_steps: int, dtype: Any) -> NDArray[Any]:
+    """Give γ⁰ to γⁿ as a batch's discounts have them: n-step returns are computed in float32."""
+    powers: NDArray[Any] = gamma ** np.arange(n_steps + 1, dtype=np.float32) if n_steps > 1 else np.array([1, gamma])
+    return powers.astype(np.float32 if n_steps > 1 else dtype)
 
 
 def layout_of(network: Any, inputs: int, batch_size: int) -> NDArray[np.int64]:
