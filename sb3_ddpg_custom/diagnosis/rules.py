@@ -225,7 +225,7 @@ def forgets(facts: Facts) -> Finding | None:
     return Finding(
         "forgets",
         f"three evaluations in a row returned {best:,.4g}, and the last ones {final:,.4g}",
-        "n_steps=3, a lower learning_rate; best.zip holds the best of them",
+        "actor_average_tau=1e-4, n_steps=3, a lower learning_rate; best.zip holds the best of them",
         "published tables: best and final of DDPG differ by half on Hopper and Walker2d",
     )
 
