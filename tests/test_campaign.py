@@ -149,3 +149,18 @@ def test_a_campaign_makes_what_is_missing(
     assert result.name == "a-seed-3.json"
     assert json.loads(result.read_text())["steps"] == [50, 100]
     assert (tmp_path / "runs" / "mine.seed-3.yml").exists()  # which the study's own words name
+
+
+def test_the_averages_of_an_actor_are_tabled(scripts: tuple[Any, Any], tmp_path: Path) -> None:
+    averaging = import_module("averaging")
+    for seed, (last, best) in enumerate([(30.0, 60.0), (10.0, 10.0)]):
+        returns = {"actor": [best, *[last] * 10], "0.001": [0.0, *[50.0] * 10]}
+        result = {"env": "Hopper-v5", "seed": seed, "steps": list(range(11)), "returns": returns}
+        (tmp_path / f"hopper-seed-{seed}.json").write_text(json.dumps(result))
+    assert averaging.lines_of(tmp_path) == [
+        "| environment | seeds | the actor itself | average, 0.001 |",
+        "| --- | ---: | ---: | ---: |",
+        "| Hopper-v5 | 2 | 20 (75 %) | 50 (100 %) |",  # 30 of 60 and 10 of 10
+    ]
+    page = averaging.PAGE.read_text("utf-8")
+    assert "\n".join(averaging.lines_of(averaging.RESULTS)) in page
