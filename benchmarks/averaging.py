@@ -93,19 +93,28 @@ def main(
     seed: Annotated[int, typer.Option(help="Of the training.")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Env steps.")] = 200_000,
     threads: Annotated[int, typer.Option(min=1, help="Of torch.")] = 1,
+    changed: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As of ddpg train.")] = None,
     table: Annotated[bool, typer.Option("--table", help="Only write the table.")] = False,
 ) -> None:
     """Train once, and evaluate all averages."""
     if not table:
         th.set_num_threads(threads)
-        overrides = ("actor_average_tau=1",)  # room for an average
+        own = ",".join(changed or ())
+        overrides = (*(changed or ()), "actor_average_tau=1")  # room for an average
         found = resolve(alias, config=None, overrides=overrides, steps=steps, n_envs=None, registered_ids=())
         averages = Averages(found.env_id, max(steps // EVALUATIONS, 1))
         model = build_model(found.settings, make_vec_env(found.env_id, seed=seed), seed=seed, device="cpu")
         model.learn(steps, averages)
         RESULTS.mkdir(parents=True, exist_ok=True)
-        result = {"env": found.env_id, "seed": seed, "steps": averages.steps, "returns": averages.found}
-        (RESULTS / f"{alias}-seed-{seed}.json").write_text(json.dumps(result, separators=(",", ":")) + "\n")
+        result = {
+            "env": f"{found.env_id}, {own}".rstrip(", "),
+            "seed": seed,
+            "steps": averages.steps,
+            "returns": averages.found,
+        }
+        (RESULTS / "-".join(filter(None, [alias, own, f"seed-{seed}.json"]))).write_text(
+            json.dumps(result, separators=(",", ":")) + "\n"
+        )
     begin, end = "<!-- averaging, made by benchmarks/averaging.py -->", "<!-- end of averaging -->"
     text = "\n".join(["", *lines_of(RESULTS), ""])
     page = PAGE.read_text("utf-8")
