@@ -27,6 +27,7 @@ from typing import Annotated, Any
 
 import typer
 import yaml
+from peers import check_environment
 from rich.console import Console
 from rich.table import Table
 
@@ -34,6 +35,7 @@ import sb3_ddpg_custom
 from sb3_ddpg_custom.cli.config.kwargs_text import plain_kwargs
 from sb3_ddpg_custom.cli.config.resolve import resolve
 from sb3_ddpg_custom.cli.config.settings import Settings
+from sb3_ddpg_custom.cli.errors import UsageError
 
 HERE = Path(__file__).resolve().parent
 
@@ -250,6 +252,11 @@ def main(
     """Measure the time to a good policy."""
     if alias not in TASKS:
         raise typer.BadParameter(f"{alias} is no task; choose from {', '.join(TASKS)}")
+    if sbx is not None:
+        try:
+            check_environment("sbx", sbx, set())
+        except UsageError as error:
+            raise typer.BadParameter(str(error)) from error
     task = TASKS[alias]
     threshold = task.threshold if threshold is None else threshold
     console = Console(highlight=False)
