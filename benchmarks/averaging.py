@@ -19,7 +19,7 @@ import typer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_ddpg_custom.averaged_actor import AVERAGE
+from sb3_ddpg_custom.acting.averaged_actor import AVERAGE
 from sb3_ddpg_custom.cli.config.resolve import resolve
 from sb3_ddpg_custom.cli.training.model import build_model
 

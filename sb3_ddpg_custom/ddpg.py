@@ -16,13 +16,13 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule
 from stable_baselines3.td3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
 
+from sb3_ddpg_custom.acting.averaged_actor import AveragingAlgorithm
 from sb3_ddpg_custom.acting.exploring import ExploringAlgorithm
 from sb3_ddpg_custom.acting.nobody_else import may_act_on_rollout_start, only_known_code_runs
 from sb3_ddpg_custom.acting.numpy_actor import NumpyActor
 from sb3_ddpg_custom.acting.parameter_noise import ParameterNoise
 from sb3_ddpg_custom.action_bounds import ActionBounds, BoundingAlgorithm, bounded_env
 from sb3_ddpg_custom.action_spaces import with_real_bounds
-from sb3_ddpg_custom.averaged_actor import AveragingAlgorithm
 from sb3_ddpg_custom.checkpoint.saving import SavingAlgorithm
 from sb3_ddpg_custom.diagnosis.diagnose import DiagnosingAlgorithm
 from sb3_ddpg_custom.episode_curves import EpisodeCurves
@@ -223,6 +223,7 @@ class DDPG(
         self._quick_actor: tuple[object, NumpyActor | None] = (None, None)
         self._fitted_at, self._attributes, self._is_learning = -1, 0, False
         self._rollouts_start_alone = self._rollouts_are_alone = self._is_exploring = False
+        self._average_row = (None, None)
         self.parameter_noise = copy(parameter_noise)
         self.action_bounds = None if action_bounds is None else [np.asarray(one).tolist() for one in action_bounds]
         if _init_setup_model:
@@ -305,6 +306,7 @@ class DDPG(
         if gradient_steps < 1:
             return
         is_known = self._rollouts_are_alone and len(self.__dict__) == self._attributes
+        is_known &= self._updates.by_hand is not None
         update = self._updates.current if is_known else self._fit_update()
         self._fitted_at = self.num_timesteps
         by_hand = self._updates.by_hand
@@ -328,7 +330,7 @@ class DDPG(
                 self.replay_buffer.update_priorities(batch.indices, result.td_errors)  # type: ignore[union-attr]
         self._n_updates += gradient_steps
         if self.actor_average_tau is not None:
-            self._follow_actor(gradient_steps)
+            self._follow_actor(gradient_steps, None if by_hand is None else by_hand.flat)
         self._log_updates(statistics)
         if self.stops_at_non_finite and not math.isfinite(sum(self.last_update or ())):
             batch = batch.gathered() if isinstance(batch, Draw) else batch
@@ -425,7 +427,7 @@ class DDPG(
     def __getstate__(self) -> dict[str, Any]:
         # A copy looks for itself.
         fresh = {"_quick_actor": (None, None), "_is_learning": False, "_fitted_at": -1}
-        fresh |= {"_rollouts_start_alone": False, "_rollouts_are_alone": False}
+        fresh |= {"_rollouts_start_alone": False, "_rollouts_are_alone": False, "_average_row": (None, None)}
         return {**self.__dict__, **fresh}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

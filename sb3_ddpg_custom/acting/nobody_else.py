@@ -36,10 +36,18 @@ def only_known_code_runs(model: Any, callback: BaseCallback) -> bool:
     :param model: with its envs, in ``learn``
     :param callback: as ``learn`` has it, with what it holds
     """
-    moments = ("on_step", "on_rollout_start", "on_rollout_end", "update_locals", "update_child_locals")
+    moments = (
+        "on_training_start",
+        "on_rollout_start",
+        "update_locals",
+        "update_child_locals",
+        "on_step",
+        "on_rollout_end",
+    )
     hooks = tuple(hook for name in moments for hook in (name, f"_{name}"))
     noise, rates = model.action_noise, (model.learning_rate, model.critic_learning_rate)
-    parts = [model, model.replay_buffer, noise, getattr(noise, "base_noise", None), *model.logger.output_formats]
+    logger = model.logger
+    parts = [model, model.replay_buffer, noise, getattr(noise, "base_noise", None), logger, *logger.output_formats]
     return (
         not _runs_code_in(callback, hooks)
         and all(map(_is_known, parts))

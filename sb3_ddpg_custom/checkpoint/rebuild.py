@@ -11,9 +11,9 @@ from stable_baselines3.common.utils import ConstantSchedule
 from stable_baselines3.td3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
 from torch import nn
 
+from sb3_ddpg_custom.acting.averaged_actor import played_weights
 from sb3_ddpg_custom.action_bounds import bounded_space
 from sb3_ddpg_custom.action_spaces import with_real_bounds
-from sb3_ddpg_custom.averaged_actor import played_weights
 from sb3_ddpg_custom.checkpoint.read import Checkpoint, CheckpointError
 from sb3_ddpg_custom.layer_norm import with_layer_norm
 from sb3_ddpg_custom.normalized_policies import OPTION, NormalizedMlpPolicy, policy_with_options

@@ -14,10 +14,10 @@ from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
+from sb3_ddpg_custom.acting.averaged_actor import fitted
 from sb3_ddpg_custom.action_bounds import bounded_env, bounds_in
 from sb3_ddpg_custom.action_spaces import with_real_bounds
 from sb3_ddpg_custom.atomic import replacing
-from sb3_ddpg_custom.averaged_actor import fitted
 from sb3_ddpg_custom.checkpoint.description import DESCRIPTION, describe
 from sb3_ddpg_custom.checkpoint.sb3_zip import LEFT_OUT, marked_for_us, trains_otherwise_in_sb3, without_mark
 from sb3_ddpg_custom.replay.buffer import ReplayBuffer

@@ -10,7 +10,7 @@ from sb3_ddpg_custom.observation_normalizer import normalizer_of
 
 # An entry of this name among the policy's weights makes SB3's DDPG refuse a zip.
 _NOT_FOR_SB3 = "needs_sb3_ddpg_custom"
-# Options that change the training wherever they are not None.
+# Options that change the training, or what plays, wherever they are not None.
 _OPTIONS = (
     *("critic_learning_rate", "critic_weight_decay", "actor_weight_decay", "decoupled_weight_decay"),
     *("pre_tanh_penalty", "actor_average_tau", "max_grad_norm", "parameter_noise"),
@@ -19,7 +19,8 @@ _OPTIONS = (
 LEFT_OUT = (
     *("actor", "actor_target", "critic", "critic_target"),
     *("_updates", "_curves", "last_update", "_perturbed_actor", "_quick_actor", "_noise_generator"),
-    *("_fitted_at", "_attributes", "_is_learning", "_rollouts_start_alone", "_rollouts_are_alone", "_is_exploring"),
+    *("_fitted_at", "_attributes", "_is_learning", "_rollouts_start_alone", "_rollouts_are_alone"),
+    *("_is_exploring", "_average_row"),
 )
 
 

@@ -14,8 +14,8 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize, VecTransposeImage
 from stable_baselines3.td3.policies import TD3Policy
 
+from sb3_ddpg_custom.acting.averaged_actor import playing
 from sb3_ddpg_custom.action_bounds import BoundedActions
-from sb3_ddpg_custom.averaged_actor import playing
 from sb3_ddpg_custom.checkpoint.description import describe_space, versions
 from sb3_ddpg_custom.checkpoint.normalization import to_arrays
 from sb3_ddpg_custom.export.formats import FormatName, format_of

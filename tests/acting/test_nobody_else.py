@@ -59,15 +59,21 @@ class OwnDDPG(DDPG):
     pass
 
 
-def looks(monkeypatch: pytest.MonkeyPatch, train: Callable[[], object]) -> int:
+def calls_of(monkeypatch: pytest.MonkeyPatch, name: str) -> list[int]:
+    """Note each call of a method that looks through the policy."""
     counted: list[int] = []
-    is_known = FlatPolicy.is_known
+    look = getattr(FlatPolicy, name)
 
     def count(self: FlatPolicy) -> bool:
         counted.append(1)
-        return is_known(self)
+        return bool(look(self))
 
-    monkeypatch.setattr(FlatPolicy, "is_known", count)
+    monkeypatch.setattr(FlatPolicy, name, count)
+    return counted
+
+
+def looks(monkeypatch: pytest.MonkeyPatch, train: Callable[[], object]) -> int:
+    counted = calls_of(monkeypatch, "is_known")
     train()
     return len(counted)
 
@@ -90,14 +96,7 @@ def test_known_code_is_trusted(make: Callable[[], Any], monkeypatch: pytest.Monk
 
 def test_a_long_training_with_logs_and_episodes_is_trusted_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model(action_noise=normal())
-    acted: list[int] = []
-    acts_as_known = FlatPolicy.acts_as_known
-
-    def count(self: FlatPolicy) -> bool:
-        acted.append(1)
-        return acts_as_known(self)
-
-    monkeypatch.setattr(FlatPolicy, "acts_as_known", count)
+    acted = calls_of(monkeypatch, "acts_as_known")
     assert looks(monkeypatch, lambda: model.learn(1700)) <= 1
     assert len(acted) <= 1
 
@@ -153,3 +152,19 @@ def test_what_an_environment_does_to_the_model_is_trained() -> None:
     env.model = make_model(env)
     env.model.learn(60)
     assert all(map(th.equal, kept, env.model.critic.parameters()))
+
+
+class Freezes(CallbackList):
+    """Does something when everything is set up, and nothing afterwards."""
+
+    def _on_training_start(self) -> None:
+        policy: Any = self.model.policy
+        for parameter in policy.critic.parameters():
+            parameter.requires_grad_(False)
+
+
+def test_what_a_callback_does_before_the_first_step_is_trained() -> None:
+    model: Any = make_model()
+    kept = [parameter.clone() for parameter in model.critic.parameters()]
+    model.learn(60, Freezes([]))
+    assert all(map(th.equal, kept, model.critic.parameters()))

@@ -15,7 +15,7 @@ from torch import nn
 
 from sb3_ddpg_custom import DDPG
 from sb3_ddpg_custom.updates import AnalyticUpdate, CompiledUpdate
-from sb3_ddpg_custom.updates.compiled import memory as compiled
+from sb3_ddpg_custom.updates.compiled import machine_code as compiled
 from sb3_ddpg_custom.updates.compiled.helpers import blas
 
 pytest.importorskip("numba", reason="the numba extra is not installed")

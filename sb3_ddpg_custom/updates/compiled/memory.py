@@ -1,7 +1,5 @@
 """What :mod:`kernels` computes in, allocated once per batch size: for the whole batch, or for each thread's part."""
 
-import logging
-from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -13,13 +11,11 @@ from stable_baselines3.td3.policies import TD3Policy
 
 from sb3_ddpg_custom.observation_normalizer import RunningNormalizer
 from sb3_ddpg_custom.replay.draw import Draw
-from sb3_ddpg_custom.updates.by_hand.mlp import layers_of
 from sb3_ddpg_custom.updates.compiled.helpers import Helpers, OneThread
+from sb3_ddpg_custom.updates.compiled.machine_code import announce, check_shape, kernels, layout_of, readable
 from sb3_ddpg_custom.updates.flat import FlatAdam
 from sb3_ddpg_custom.updates.interface import Batch, UpdateResult, UpdateStatistics, importance_weights
 
-_log = logging.getLogger(__name__)
-_was_said = False
 _ONE_THREAD = OneThread()
 
 # Multiply-adds of a product from which OpenBLAS, SciPy's and NumPy's, wakes its threads, which then look out for more
@@ -87,7 +83,7 @@ class Memory:
         self._parts = [self._part(start, end) for start, end in pairwise(cuts)]
         self._helpers = Helpers(parts - 1, kernels().watch)
         if parts > 1:
-            _announce(kernels().critic_gradient)
+            announce(kernels().critic_gradient)
         self._batch: Batch | None = None
         self._shapes = (batch_size, self._features), (batch_size, self._actions), (batch_size, 1)
         self._ones = np.ones((batch_size, 1), self._dtype)
@@ -261,55 +257,3 @@ def _powers(gamma: float, n_steps: int, dtype: Any) -> NDArray[Any]:
     """Give γ⁰ to γⁿ as a batch's discounts have them: n-step returns are computed in float32."""
     powers: NDArray[Any] = gamma ** np.arange(n_steps + 1, dtype=np.float32) if n_steps > 1 else np.array([1, gamma])
     return powers.astype(np.float32 if n_steps > 1 else dtype)
-
-
-def layout_of(network: Any, inputs: int, batch_size: int) -> NDArray[np.int64]:
-    """Lay out a network's numbers, see :func:`kernels.layout`.
-
-    :param network: layers of torch's
-    :param inputs: features of its input
-    :param batch_size: rows
-    """
-    layers = layers_of(network)
-    widths = [inputs, *(layer.linear.out_features for layer in layers)]
-    where: NDArray[np.int64] = kernels().layout(widths, batch_size, [layer.norm is not None for layer in layers])
-    return where
-
-
-@lru_cache(maxsize=1)
-def kernels() -> Any:
-    """Import what Numba compiles, and say so if that is still to be done."""
-    from sb3_ddpg_custom.updates.compiled import kernels
-
-    _announce(kernels.update)
-    return kernels
-
-
-def _announce(function: Any) -> None:
-    """Say that something is still to be compiled, once."""
-    global _was_said
-    from sb3_ddpg_custom.updates.compiled import kernels
-
-    if not _was_said and not kernels.is_compiled(function):
-        _was_said = True
-        _log.warning("compiling the update with Numba, which takes some seconds and is kept for the next run")
-
-
-def check_shape(name: str, array: NDArray[Any], shape: tuple[int, int]) -> None:
-    """Refuse an array of another shape.
-
-    :param name: of the array
-    :param array: that machine code will read
-    :param shape: which it must have
-    :raises ValueError: if it has another one
-    """
-    if array.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
-
-
-def readable(array: NDArray[Any]) -> NDArray[Any]:
-    """Give numbers of a type that Numba knows: it knows no float16 on the CPU.
-
-    :param array: of any type
-    """
-    return array.astype(np.float32) if array.dtype == np.float16 else array

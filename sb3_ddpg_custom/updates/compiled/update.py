@@ -12,7 +12,8 @@ from torch import nn
 
 from sb3_ddpg_custom.replay.draw import Draw
 from sb3_ddpg_custom.updates.by_hand.mlp import layers_of
-from sb3_ddpg_custom.updates.compiled.memory import Memory, check_shape, kernels, layout_of, readable
+from sb3_ddpg_custom.updates.compiled.machine_code import check_shape, kernels, layout_of, readable
+from sb3_ddpg_custom.updates.compiled.memory import Memory
 from sb3_ddpg_custom.updates.flat_policy import FlatPolicy
 from sb3_ddpg_custom.updates.flat_update import FlatUpdate
 from sb3_ddpg_custom.updates.interface import Batch, UpdateResult

@@ -15,6 +15,9 @@ from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.td3.policies import TD3Policy
 
+from sb3_ddpg_custom.updates.flat import FlatParameters
+from sb3_ddpg_custom.updates.flat_policy import FlatPolicy
+
 AVERAGE = "actor_average"
 _PREFIX, _ACTORS = f"{AVERAGE}.", "actor."
 
@@ -29,6 +32,8 @@ class AveragingAlgorithm(OffPolicyAlgorithm):
     policy: TD3Policy
     actor_average_tau: float | None
     _is_exploring = False
+    #: the average's parameters in one row, and beside which of the actor's they were laid out
+    _average_row: tuple[FlatPolicy | None, Any] = (None, None)
 
     def _make_average(self) -> None:
         """Give the policy an average of its actor, which begins as the actor, or take it away, as the option says."""
@@ -37,21 +42,28 @@ class AveragingAlgorithm(OffPolicyAlgorithm):
             policy._modules.pop(AVERAGE, None)
         if self.actor_average_tau is None or AVERAGE in policy._modules:
             return
-        with th.random.fork_rng():  # its own first weights are drawn for nothing
+        cards = [policy.device] if policy.device.type == "cuda" else []
+        with th.random.fork_rng(cards):  # its own first weights are drawn for nothing
             average = policy.make_actor(features_extractor=None)
         average.load_state_dict(policy.actor.state_dict())
         average.requires_grad_(False).set_training_mode(False)
         setattr(policy, AVERAGE, average)
 
-    def _follow_actor(self, updates: int) -> None:
+    def _follow_actor(self, updates: int, flat: FlatPolicy | None) -> None:
         """Take the actor as it is now into the average.
 
         :param updates: that it has made since
+        :param flat: what holds its parameters in one row, None where nothing does
         """
         average, actor = average_of(self.policy), self.policy.actor
         if average is None or self.actor_average_tau is None:
             return
         share = max(1 - (1 - self.actor_average_tau) ** updates, updates / max(self._n_updates, updates))
+        if flat is not None:  # which has no buffers but the normalisation's, and those are shared
+            if self._average_row[0] is not flat:
+                self._average_row = flat, FlatParameters(list(average.parameters())).flat
+            self._average_row[1].lerp_(flat.actor_adam.flat, share)
+            return
         with th.no_grad():
             th._foreach_lerp_(list(average.parameters()), list(actor.parameters()), share)
             for own, its in zip(average.buffers(), actor.buffers(), strict=True):  # such as a batch norm's

@@ -16,7 +16,7 @@ from stable_baselines3.common.monitor import Monitor
 from torch import nn
 
 from sb3_ddpg_custom import DDPG, ParameterNoise, export_policy
-from sb3_ddpg_custom.averaged_actor import average_of
+from sb3_ddpg_custom.acting.averaged_actor import average_of
 from sb3_ddpg_custom.checkpoint import build_policy, read_checkpoint
 from sb3_ddpg_custom.checkpoint.exact import ExactCheckpoint
 from sb3_ddpg_custom.wrappers import EpisodeReplayer
@@ -28,7 +28,7 @@ def same(one: Any, other: Any, names: Any) -> bool:
     return all(th.equal(one[name], other[name]) for name in names)
 
 
-def followed(tau: float, actors: list[float], updates: int = 1) -> list[float]:
+def followed(tau: float, actors: list[float], updates: int = 1, *, flat: bool = True) -> list[float]:
     """Give the first weight of the average after trainings that leave the actor's weights at these numbers."""
     m: Any = make_model(actor_average_tau=tau)
     first = []
@@ -37,17 +37,18 @@ def followed(tau: float, actors: list[float], updates: int = 1) -> list[float]:
             for parameter in m.actor.parameters():
                 parameter.fill_(value)
         m._n_updates += updates
-        m._follow_actor(updates)
+        m._follow_actor(updates, m._updates.by_hand.flat if flat else None)
         first.append(float(next(average_of(m.policy).parameters()).flatten()[0]))
     return first
 
 
-def test_the_average_by_hand() -> None:
+@pytest.mark.parametrize("flat", [True, False])
+def test_the_average_by_hand(flat: bool) -> None:
     # The plain mean of 8, 4, 0, and of 4 when 1/τ = 4 are there; from then on a quarter of the newest.
-    assert followed(0.25, [8.0, 4.0, 0.0, 8.0, 1.0]) == pytest.approx([8, 6, 4, 5, 4])
+    assert followed(0.25, [8.0, 4.0, 0.0, 8.0, 1.0], flat=flat) == pytest.approx([8, 6, 4, 5, 4])
     # Two updates at a time: a share of 1 - 0.75² = 0.4375 each, and before it 2/2, 2/4.
-    assert followed(0.25, [8.0, 4.0, 0.0], updates=2) == pytest.approx([8, 6, 6 - 0.4375 * 6])
-    assert followed(1.0, [8.0, 4.0]) == [8, 4]
+    assert followed(0.25, [8.0, 4.0, 0.0], updates=2, flat=flat) == pytest.approx([8, 6, 6 - 0.4375 * 6])
+    assert followed(1.0, [8.0, 4.0], flat=flat) == [8, 4]
 
 
 @pytest.mark.parametrize("update", ["auto", "analytic", "autograd"])
