@@ -16,7 +16,6 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule
 from stable_baselines3.td3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
 
-from sb3_ddpg_custom.acting.averaged_actor import AveragingAlgorithm
 from sb3_ddpg_custom.acting.exploring import ExploringAlgorithm
 from sb3_ddpg_custom.acting.nobody_else import may_act_on_rollout_start, only_known_code_runs
 from sb3_ddpg_custom.acting.numpy_actor import NumpyActor
@@ -58,14 +57,7 @@ def _network_of_policy(name: str) -> Any:
     )
 
 
-class DDPG(
-    SavingAlgorithm,
-    BoundingAlgorithm,
-    AveragingAlgorithm,
-    ExploringAlgorithm,
-    OptimizingAlgorithm,
-    DiagnosingAlgorithm,
-):
+class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlgorithm, DiagnosingAlgorithm):
     """Deep deterministic policy gradient (Lillicrap et al. 2016, arXiv 1509.02971).
 
     Takes every argument of SB3's ``DDPG`` under the same name and with the same default; those behind the star are

@@ -6,12 +6,10 @@ policies of very different returns, and one in their middle returns what the bet
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch as th
-from numpy.typing import NDArray
-from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.td3.policies import TD3Policy
 
@@ -23,7 +21,7 @@ _PREFIX, _ACTORS = f"{AVERAGE}.", "actor."
 
 
 class AveragingAlgorithm(OffPolicyAlgorithm):
-    """Keeps an average of the actor beside it, in the policy, and predicts with it.
+    """Keeps an average of the actor beside it, in the policy; ``ExploringAlgorithm`` predicts with it.
 
     θ̄ ← (1 - τ̄) θ̄ + τ̄ θ after each update, τ̄ = ``actor_average_tau``, and the plain mean of all updates while there are
     fewer than 1/τ̄. Exploration and updates know nothing of it, so that a training is the same with and without.
@@ -69,34 +67,20 @@ class AveragingAlgorithm(OffPolicyAlgorithm):
             for own, its in zip(average.buffers(), actor.buffers(), strict=True):  # such as a batch norm's
                 own.copy_(its)
 
-    def _sample_action(
-        self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
+    @contextmanager
+    def _exploring(self) -> Iterator[None]:
+        """Let ``predict`` give the actor's own actions inside of a ``with``."""
         self._is_exploring = True
         try:
-            return super()._sample_action(learning_starts, action_noise, n_envs)
+            yield
         finally:
             self._is_exploring = False
 
-    def predict(
-        self,
-        observation: Any,
-        state: tuple[NDArray[Any], ...] | None = None,
-        episode_start: NDArray[Any] | None = None,
-        deterministic: bool = False,
-    ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
-        """Give actions, those of the averaged actor where there is one; see SB3's ``BaseAlgorithm.predict``.
-
-        :param observation: one observation, or those of several envs
-        :param state: of recurrent policies, handed through
-        :param episode_start: of recurrent policies
-        :param deterministic: DDPG's policy is
-        :return: actions in the env's units, and ``state``
-        """
+    def _who_plays(self) -> AbstractContextManager[None]:
+        """Let the averaged actor, where there is one and nobody explores, be the actor inside of a ``with``."""
         if self._is_exploring or self.actor_average_tau is None:
-            return super().predict(observation, state, episode_start, deterministic)
-        with playing(self.policy):
-            return super().predict(observation, state, episode_start, deterministic)
+            return nullcontext()
+        return playing(self.policy)
 
 
 def average_of(policy: Any) -> Any:

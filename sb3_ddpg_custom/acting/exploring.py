@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.td3.policies import TD3Policy
 
 from sb3_ddpg_custom.acting.action_noise import fit_to_envs, report_progress
+from sb3_ddpg_custom.acting.averaged_actor import AveragingAlgorithm
 from sb3_ddpg_custom.acting.noise_of_all_envs import at_once
 from sb3_ddpg_custom.acting.numpy_actor import NumpyActor
 from sb3_ddpg_custom.acting.parameter_noise import ParameterNoise, PerturbedActor
@@ -22,7 +22,7 @@ from sb3_ddpg_custom.overrides import has_own
 from sb3_ddpg_custom.updates import UpdateStatistics
 
 
-class ExploringAlgorithm(OffPolicyAlgorithm):
+class ExploringAlgorithm(AveragingAlgorithm):
     """The half of an SB3 algorithm that acts: random actions first, then the actor's with exploration noise.
 
     What it adds to SB3's: noise on the actor's weights, noise that is told of the training's progress, actions of the
@@ -80,7 +80,8 @@ class ExploringAlgorithm(OffPolicyAlgorithm):
         if self.num_timesteps >= learning_starts and self._last_obs is not None:
             act = self._perturbed_actor or self._actor
         if act is None:
-            action, scaled_action = super()._sample_action(learning_starts, action_noise, n_envs)
+            with self._exploring():
+                action, scaled_action = super()._sample_action(learning_starts, action_noise, n_envs)
         else:
             if isinstance(act, PerturbedActor):
                 if act.policy is not self.policy:
@@ -149,7 +150,7 @@ class ExploringAlgorithm(OffPolicyAlgorithm):
         episode_start: NDArray[Any] | None = None,
         deterministic: bool = False,
     ) -> tuple[NDArray[Any], tuple[NDArray[Any], ...] | None]:
-        """Give the policy's actions; see SB3's ``BaseAlgorithm.predict``.
+        """Give the policy's actions, those of its averaged actor where it has one; see SB3's ``BaseAlgorithm.predict``.
 
         :param observation: one observation, or those of several envs
         :param state: of recurrent policies, handed through
@@ -157,5 +158,6 @@ class ExploringAlgorithm(OffPolicyAlgorithm):
         :param deterministic: DDPG's policy is
         :return: actions in the env's units, of its action space's type, and ``state``
         """
-        actions, state = super().predict(observation, state, episode_start, deterministic)
+        with self._who_plays():
+            actions, state = super().predict(observation, state, episode_start, deterministic)
         return as_type_of(self.action_space, actions), state
