@@ -42,5 +42,6 @@ def check_share(**options: Any) -> None:
     :raises ValueError: which names the first that is something else
     """
     for name, value in options.items():
-        if value is not None and not (isinstance(value, int | float) and 0 < value <= 1):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (is_number and 0 < value <= 1):
             raise ValueError(f"{name} must be above 0 and at most 1, or None, got {value}")

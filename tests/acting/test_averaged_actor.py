@@ -165,7 +165,7 @@ def test_an_export_plays_the_average(tmp_path: Path) -> None:
     assert exported.largest_difference < 1e-4
 
 
-@pytest.mark.parametrize("tau", [0, -0.1, 1.5, float("nan"), "0.1"])
+@pytest.mark.parametrize("tau", [0, -0.1, 1.5, float("nan"), "0.1", True])
 def test_other_shares_are_refused(tau: Any) -> None:
     with pytest.raises(ValueError, match="actor_average_tau must be above 0 and at most 1"):
         make_model(actor_average_tau=tau)
