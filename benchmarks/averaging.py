@@ -27,6 +27,7 @@ HERE = Path(__file__).resolve().parent
 RESULTS, PAGE = HERE / "results" / "averaging", HERE.parent / "docs" / "ablation.md"
 RATES = (1e-3, 3e-4, 1e-4, 3e-5)
 EPISODES, EVALUATIONS, _LAST = 10, 30, 10
+_USUAL = 200_000  # env steps
 _UPDATES_BETWEEN = 10  # between two looks at the actor; the rates are ten times as large then
 
 
@@ -35,13 +36,15 @@ class Averages(BaseCallback):
 
     :param env_id: what is trained on
     :param every: env steps between evaluations
+    :param file: a JSON, written anew with each evaluation
+    :param about: what it says besides
     """
 
     leaves_the_model_alone = True
 
-    def __init__(self, env_id: str, every: int) -> None:
+    def __init__(self, env_id: str, every: int, file: Path, about: dict[str, Any]) -> None:
         super().__init__()
-        self.every = every
+        self.every, self.file, self.about = every, file, about
         self.envs = [gym.make(env_id) for _ in range(EPISODES)]
         self.found: dict[str, list[float]] = {}
         self.steps: list[int] = []
@@ -67,6 +70,8 @@ class Averages(BaseCallback):
             played |= {f"{rate:g}": average for rate, average in self._averages.items()}
             for name, weights in played.items():
                 self.found.setdefault(name, []).append(round(self._play(weights), 1))
+            found = {**self.about, "steps": self.steps, "returns": self.found}
+            self.file.write_text(json.dumps(found, separators=(",", ":")) + "\n")
             print(self.num_timesteps, {name: returns[-1] for name, returns in self.found.items()}, flush=True)
         return True
 
@@ -91,7 +96,7 @@ class Averages(BaseCallback):
 def main(
     alias: Annotated[str, typer.Argument(help="Of a shipped configuration.")] = "hopper",
     seed: Annotated[int, typer.Option(help="Of the training.")] = 0,
-    steps: Annotated[int, typer.Option(min=1, help="Env steps.")] = 200_000,
+    steps: Annotated[int, typer.Option(min=1, help="Env steps.")] = _USUAL,
     threads: Annotated[int, typer.Option(min=1, help="Of torch.")] = 1,
     changed: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="As of ddpg train.")] = None,
     table: Annotated[bool, typer.Option("--table", help="Only write the table.")] = False,
@@ -102,19 +107,13 @@ def main(
         own = ",".join(changed or ())
         overrides = (*(changed or ()), "actor_average_tau=1")  # room for an average
         found = resolve(alias, config=None, overrides=overrides, steps=steps, n_envs=None, registered_ids=())
-        averages = Averages(found.env_id, max(steps // EVALUATIONS, 1))
+        length = "" if steps == _USUAL else f"{steps}-steps"
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        file = RESULTS / "-".join(filter(None, [alias, own, length, f"seed-{seed}.json"]))
+        about = {"env": ", ".join(filter(None, [found.env_id, own, length.replace("-", " ")])), "seed": seed}
+        averages = Averages(found.env_id, max(steps // EVALUATIONS, 1), file, about)
         model = build_model(found.settings, make_vec_env(found.env_id, seed=seed), seed=seed, device="cpu")
         model.learn(steps, averages)
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        result = {
-            "env": f"{found.env_id}, {own}".rstrip(", "),
-            "seed": seed,
-            "steps": averages.steps,
-            "returns": averages.found,
-        }
-        (RESULTS / "-".join(filter(None, [alias, own, f"seed-{seed}.json"]))).write_text(
-            json.dumps(result, separators=(",", ":")) + "\n"
-        )
     begin, end = "<!-- averaging, made by benchmarks/averaging.py -->", "<!-- end of averaging -->"
     text = "\n".join(["", *lines_of(RESULTS), ""])
     page = PAGE.read_text("utf-8")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.presets import PRESETS
 
 # Set by --debug: the error boundary is outside of every command and cannot see their options.
 DEBUG_VARIABLE = "DDPG_DEBUG"
@@ -62,10 +63,25 @@ def read_normalization(text: str) -> Path | Literal["none"]:
     return "none" if text == "none" else read_path("--normalization", text)
 
 
+def _preset(name: str) -> str:
+    from sb3_ddpg_custom.cli.config.resolve import read_preset
+
+    return read_preset(name)
+
+
 # Of several commands that train. They stand behind the function that declares paths.
 Out = Annotated[Path, path_option("--out", help="Folder of all runs.")]
 Device = Annotated[str, typer.Option(help="Torch device: auto, cpu, cuda, cuda:1 …")]
 EvalEpisodes = Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes per evaluation.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        parser=_preset,
+        metavar="|".join(PRESETS),
+        help="Settings that go together, on top of the config's and below --set; `ddpg config ENV --preset robust` "
+        "shows them.",
+    ),
+]
 ThreadsOfEach = Annotated[int | None, typer.Option(min=1, help="Threads of each run; default: one.")]
 Fps = Annotated[
     float | None,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sb3_ddpg_custom.analysis.runs import Run
     from sb3_ddpg_custom.ddpg import DDPG
     from sb3_ddpg_custom.export.write import export_policy
+    from sb3_ddpg_custom.presets import PRESETS
     from sb3_ddpg_custom.replay.buffer import ReplayBuffer
     from sb3_ddpg_custom.replay.experience_replay import ExperienceReplay
 
@@ -37,6 +38,7 @@ _HOME = {
     "EpisodeBias": "acting.action_noise",
     "PerEnvActionNoise": "acting.action_noise",
     "ParameterNoise": "acting.parameter_noise",
+    "PRESETS": "presets",
     "Run": "analysis.runs",
     "compare": "analysis.comparison",
     "export_policy": "export.write",
@@ -48,6 +50,7 @@ _HOME = {
 
 __all__ = [
     "DDPG",
+    "PRESETS",
     "AnnealedActionNoise",
     "EpisodeBias",
     "EpisodeScaledActionNoise",

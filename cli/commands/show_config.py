@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sb3_ddpg_custom.cli.shared_options import Debug, Import, path_option
+from sb3_ddpg_custom.cli.shared_options import Debug, Import, Preset, path_option
 
 
 def config_command(
@@ -14,6 +14,7 @@ def config_command(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one hyper-parameter; repeatable.")
     ] = None,
+    preset: Preset = None,
     imports: Import = None,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
@@ -25,7 +26,7 @@ def config_command(
     resolved = resolve(
         env,
         config=config,
-        overrides=tuple(overrides or ()),
+        overrides=(*([] if preset is None else [f"preset={preset}"]), *(overrides or ())),
         steps=None,
         n_envs=None,
         registered_ids=registered_ids(),

@@ -16,6 +16,7 @@ from sb3_ddpg_custom.cli.config.settings import Settings, unknown_key, validate
 from sb3_ddpg_custom.cli.config.yaml_text import dump_yaml, parse_yaml, read_text
 from sb3_ddpg_custom.cli.errors import UsageError, did_you_mean, received
 from sb3_ddpg_custom.cli.paths import shown
+from sb3_ddpg_custom.presets import PRESETS
 
 # The top-level key of a run folder's config.yml that holds the seed and versions; not hyper-parameters.
 RUN_KEY = "run"
@@ -74,7 +75,8 @@ def resolve(
 
     :param env: an alias, a registered Gymnasium id, or ``"module:EnvId-v0"``
     :param config: a file whose entry replaces the shipped one, or None
-    :param overrides: ``"key=value"`` each, the value in YAML; dotted keys reach into mappings
+    :param overrides: ``"key=value"`` each, the value in YAML; dotted keys reach into mappings, and ``preset`` is the
+        name of several
     :param steps: replaces ``n_timesteps``, or None
     :param n_envs: replaces ``n_envs``, or None
     :param registered_ids: the ids Gymnasium knows
@@ -98,6 +100,11 @@ def resolve(
 
     blame: dict[str, str] = {}  # key -> what set it, for error messages
     for override in overrides:
+        name = _preset_in(override)
+        if name is not None:
+            entry = {**entry, **PRESETS[name]}
+            blame |= dict.fromkeys(PRESETS[name], f"--preset {name}")
+            continue
         key, entry = _override(entry, override)
         blame[key] = f"--set {key}"
     if "noise_type" in blame and entry.get("noise_type") is None and "noise_std" not in blame:
@@ -173,6 +180,24 @@ def _entry_for(env_id: str, data: Any, source: str) -> dict[str, Any]:
         f"`{source}` has no entry for '{env_id}' and no 'default', only {listed}"
         + (did_you_mean(env_id, map(str, entries)) or f"; add an entry '{env_id}:'")
     )
+
+
+def _preset_in(override: str) -> str | None:
+    """Return the name of the preset that an override asks for, None where it is about one key."""
+    key, _, name = override.partition("=")
+    return read_preset(parse_yaml(name, "--preset")) if key.strip() == "preset" else None
+
+
+def read_preset(name: object) -> str:
+    """Take the name of a preset.
+
+    :param name: as it was written
+    :raises UsageError: if there is none
+    """
+    if not isinstance(name, str) or name not in PRESETS:
+        hint = did_you_mean(str(name), PRESETS) or f"; there are {', '.join(PRESETS)}"
+        raise UsageError(f"--preset {received(name)} is unknown{hint}")
+    return name
 
 
 def _override(entry: Mapping[str, Any], text: str) -> tuple[str, dict[str, Any]]:

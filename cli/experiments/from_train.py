@@ -1,6 +1,5 @@
 """``ddpg train`` with ``--seeds``: which runs it asks for."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from sb3_ddpg_custom.cli.errors import UsageError
@@ -9,8 +8,10 @@ from sb3_ddpg_custom.cli.experiments.plan import Job, Setting, name_of_setting, 
 from sb3_ddpg_custom.cli.paths import tied_to_start
 from sb3_ddpg_custom.cli.run_folder import check_folder_name
 from sb3_ddpg_custom.cli.training.options import TrainRequest
+from sb3_ddpg_custom.presets import PRESETS
 
 _FILES = (".yml", ".yaml")
+_NAMES = ("default", *PRESETS)
 
 
 def jobs_of(request: TrainRequest, many: SeedsRequest) -> list[Job]:
@@ -24,7 +25,7 @@ def jobs_of(request: TrainRequest, many: SeedsRequest) -> list[Job]:
     envs, compared = [request.env], list(many.compare)
     for word in many.more:
         # After --compare a.yml, b.yml is one more setting: no environment has such a name.
-        is_setting = bool(many.compare) and (word.endswith(_FILES) or "=" in word)
+        is_setting = bool(many.compare) and (word.endswith(_FILES) or "=" in word or word in _NAMES)
         (compared if is_setting else envs).append(word)
     out = request.out
     if request.name is not None:
@@ -37,7 +38,7 @@ def jobs_of(request: TrainRequest, many: SeedsRequest) -> list[Job]:
             overrides=request.all_overrides,
         )
     ]
-    template = replace(request, out=out, name=None, action_bounds=None, video=request.video or "none")
+    template = request.settled(out=out, name=None, video=request.video or "none")
     return plan_jobs(template, envs, settings, read_seeds(many.seeds or ""))
 
 
@@ -48,9 +49,12 @@ def _setting(text: str, request: TrainRequest) -> Setting:
             raise UsageError(f"--compare {text} and --config {request.config} are both files; leave out --config")
         path = Path.cwd() / text
         return Setting(name=name_of_setting(path, ()), config=path, overrides=request.all_overrides)
+    if text in PRESETS:
+        overrides = (*request.all_overrides, f"preset={text}")
+        return Setting(name=text, config=request.config, overrides=overrides)
     if text == "default":
         return Setting(name=text, config=request.config, overrides=request.all_overrides)
     if "=" not in text:
-        raise UsageError(f"--compare {text} is neither a .yml file, KEY=VALUE nor default")
+        raise UsageError(f"--compare {text} is neither a .yml file, KEY=VALUE, a preset nor default")
     overrides = (*request.all_overrides, text)
     return Setting(name=name_of_setting(None, (text,)), config=request.config, overrides=overrides)

@@ -109,7 +109,7 @@ class SeedsRequest:
         tuple[str, ...],
         typer.Option(
             metavar="SETTING...",
-            help="Runs with each of several settings: configuration files, KEY=VALUE, or default; with --seeds.",
+            help="Runs with each of several settings: files, KEY=VALUE, presets, or default; with --seeds.",
         ),
     ] = ()
 

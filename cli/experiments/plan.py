@@ -25,7 +25,7 @@ JOB_FILE, LOG_FILE = "job.json", "log.txt"
 # How a run is computed, and not what: a repeated command may say otherwise. The rest is in the settings.
 _HOW = (
     *("threads", "device", "imports", "vec_env"),
-    *("env", "seed", "steps", "n_envs", "config", "overrides", "out", "name", "render"),
+    *("env", "seed", "steps", "n_envs", "config", "overrides", "preset", "action_bounds", "out", "name", "render"),
 )
 _LONGEST_NAME = 80
 
@@ -109,10 +109,11 @@ def plan_jobs(
     jobs: list[Job] = []
     for env in envs:
         for setting in settings:
+            asked = replace(template, env=env, config=setting.config, overrides=setting.overrides)
             resolved = resolve(
                 env,
                 config=setting.config,
-                overrides=setting.overrides,
+                overrides=asked.all_overrides,
                 steps=template.steps,
                 n_envs=template.n_envs,
                 registered_ids=registered_ids(),
@@ -127,7 +128,7 @@ def plan_jobs(
                     entry=entry,
                     source=resolved.source,
                     folder=folder / f"seed-{seed}",
-                    request=replace(template, env=env, seed=seed, config=setting.config, overrides=setting.overrides),
+                    request=replace(asked, seed=seed),
                     start_folder=Path.cwd(),
                 )
                 for seed in seeds

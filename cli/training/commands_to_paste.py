@@ -1,6 +1,5 @@
 """Command lines to paste, written from what was asked for."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from sb3_ddpg_custom.cli.declared_options import command_line
@@ -15,9 +14,7 @@ def repeating(request: TrainRequest, folder: Path) -> str:
     :param folder: the run's folder
     """
     # Its config.yml says what the options did that shape the networks; the name is taken.
-    own = replace(
-        request, config=folder / "config.yml", overrides=(), action_bounds=None, steps=None, n_envs=None, name=None
-    )
+    own = request.settled(config=folder / "config.yml", steps=None, n_envs=None, name=None)
     return command_line("train", own)
 
 

@@ -1,10 +1,10 @@
 """The options of ``ddpg train`` and ``ddpg resume``, each declared once; all that prints them follows from it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 import yaml
@@ -12,7 +12,17 @@ import yaml
 from sb3_ddpg_custom.cli.environments.filming import FilmLook
 from sb3_ddpg_custom.cli.environments.kinds import VecEnvKind, read_vec_env
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.shared_options import IMPORT, Device, EvalEpisodes, Fps, Out, Overlay, path_option, read_path
+from sb3_ddpg_custom.cli.shared_options import (
+    IMPORT,
+    Device,
+    EvalEpisodes,
+    Fps,
+    Out,
+    Overlay,
+    Preset,
+    path_option,
+    read_path,
+)
 from sb3_ddpg_custom.cli.tracking.names import TrackerName, read_tracker
 
 FilmedEpisodes = int | Literal["none", "cubic"]
@@ -76,6 +86,7 @@ class TrainRequest:
             "--set", metavar="KEY=VALUE", help="Change one hyper-parameter; dotted keys, YAML values; repeatable."
         ),
     ] = ()
+    preset: Preset = None
     action_bounds: Annotated[
         str | None,
         typer.Option(
@@ -168,8 +179,16 @@ class TrainRequest:
     @property
     def all_overrides(self) -> tuple[str, ...]:
         """Hyper-parameters to change, as ``--set`` takes them."""
+        preset = () if self.preset is None else (f"preset={self.preset}",)
         bounds = () if self.action_bounds is None else (f"action_bounds=[{self.action_bounds}]",)
-        return (*self.overrides, *bounds)
+        return (*preset, *self.overrides, *bounds)
+
+    def settled(self, **changes: Any) -> "TrainRequest":
+        """Copy this less what changes hyper-parameters, which stand in a configuration already.
+
+        :param changes: values of other fields
+        """
+        return replace(self, overrides=(), preset=None, action_bounds=None, **changes)
 
     @property
     def look(self) -> FilmLook:

@@ -31,7 +31,7 @@ _SLOW_FRAME_SECONDS = 0.03
 _PACKAGES = ("sb3-ddpg-custom", "stable-baselines3", "gymnasium", "torch", "numpy")
 _COMPILERS = ("numba",) if find_spec("numba") else ()  # an update that it compiled is rounded at other places
 # Options that config.yml's settings, or the place where it lies, say already.
-_IN_THE_SETTINGS = ("env", "steps", "n_envs", "config", "overrides", "action_bounds", "out", "name")
+_IN_THE_SETTINGS = ("env", "steps", "n_envs", "config", "overrides", "preset", "action_bounds", "out", "name")
 
 
 def train(request: TrainRequest, console: Console) -> TrainResult:

@@ -155,7 +155,7 @@ def test_two_processes_share_a_search_and_one_is_killed(tmp_path: Path, space: P
 def test_a_search_that_is_stopped_goes_on(tmp_path: Path, space: Path) -> None:
     command = [
         *(sys.executable, "-m", "sb3_ddpg_custom.cli", "tune", "pendulum", "--trials", "2", "--space", str(space)),
-        *("--jobs", "2", *QUICK, "--steps", "3000", "--confirm-seeds", "0", "--out", str(tmp_path)),
+        *("--jobs", "2", *QUICK, "--steps", "20000", "--confirm-seeds", "0", "--out", str(tmp_path)),
     ]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
