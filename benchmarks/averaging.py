@@ -25,7 +25,8 @@ from sb3_ddpg_custom.cli.training.model import build_model
 
 HERE = Path(__file__).resolve().parent
 RESULTS, PAGE = HERE / "results" / "averaging", HERE.parent / "docs" / "ablation.md"
-RATES = (1e-3, 3e-4, 1e-4, 3e-5)
+RATES = (1e-3, 3e-4, 1e-4, 3e-5)  # where the average is the plain mean at first
+RATES_OF_A_FIFTH = (1e-4, 3e-5, 1e-5)  # where it spans no more than a fifth of the updates
 EPISODES, EVALUATIONS, _LAST = 10, 30, 10
 _USUAL = 200_000  # env steps
 _UPDATES_BETWEEN = 10  # between two looks at the actor; the rates are ten times as large then
@@ -53,21 +54,24 @@ class Averages(BaseCallback):
     def _on_training_start(self) -> None:
         policy: Any = self.model.policy
         self._own, self._target = list(policy.actor.parameters()), list(policy.actor_target.parameters())
-        self._averages = {rate: [one.detach().clone() for one in self._own] for rate in RATES}
+        rates = [(rate, 1) for rate in RATES] + [(rate, 5) for rate in RATES_OF_A_FIFTH]
+        self._averages = {rate: [one.detach().clone() for one in self._own] for rate in rates}
 
     def _on_rollout_start(self) -> None:
         model: Any = self.model
         if model._n_updates and model._n_updates % _UPDATES_BETWEEN == 0:
             self._looks += 1
             with th.no_grad():
-                for rate, average in self._averages.items():
-                    th._foreach_lerp_(average, self._own, max(_UPDATES_BETWEEN * rate, 1 / self._looks))
+                for (rate, parts), average in self._averages.items():
+                    share = max(_UPDATES_BETWEEN * rate, min(parts / self._looks, 1))
+                    th._foreach_lerp_(average, self._own, share)
 
     def _on_step(self) -> bool:
         if self.num_timesteps % self.every == 0:
             self.steps.append(self.num_timesteps)
             played = {"actor": self._own, "target": self._target}
-            played |= {f"{rate:g}": average for rate, average in self._averages.items()}
+            for (rate, parts), average in self._averages.items():
+                played[f"{rate:g}" if parts == 1 else f"{rate:g} of a fifth"] = average
             for name, weights in played.items():
                 self.found.setdefault(name, []).append(round(self._play(weights), 1))
             found = {**self.about, "steps": self.steps, "returns": self.found}
@@ -126,7 +130,7 @@ def lines_of(results: Path) -> list[str]:
     :param results: folder of the JSONs
     """
     runs = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
-    names = list(runs[0]["returns"]) if runs else []
+    names = list(dict.fromkeys(name for run in runs for name in run["returns"]))
     lines = [
         "| environment | seeds | " + " | ".join(_titled(name) for name in names) + " |",
         "| --- | ---: |" + " ---: |" * len(names),
@@ -135,6 +139,9 @@ def lines_of(results: Path) -> list[str]:
         mine = [run["returns"] for run in runs if run["env"] == env]
         cells = []
         for name in names:
+            if not all(name in returns for returns in mine):
+                cells.append("")
+                continue
             last = [np.mean(returns[name][-_LAST:]) for returns in mine]
             share = [np.mean(returns[name][-_LAST:]) / max(returns[name]) for returns in mine]
             cells.append(f"{np.mean(last):,.0f} ({100 * np.mean(share):.0f} %)")

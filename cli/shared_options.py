@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.errors import UsageError, did_you_mean, received
 from sb3_ddpg_custom.presets import PRESETS
 
 # Set by --debug: the error boundary is outside of every command and cannot see their options.
@@ -63,10 +63,16 @@ def read_normalization(text: str) -> Path | Literal["none"]:
     return "none" if text == "none" else read_path("--normalization", text)
 
 
-def _preset(name: str) -> str:
-    from sb3_ddpg_custom.cli.config.resolve import read_preset
+def read_preset(name: object) -> str:
+    """Take the name of a preset.
 
-    return read_preset(name)
+    :param name: as it was written
+    :raises UsageError: if there is none
+    """
+    if not isinstance(name, str) or name not in PRESETS:
+        hint = did_you_mean(str(name), PRESETS) or f"; there are {', '.join(PRESETS)}"
+        raise UsageError(f"--preset {received(name)} is unknown{hint}")
+    return name
 
 
 # Of several commands that train. They stand behind the function that declares paths.
@@ -76,7 +82,7 @@ EvalEpisodes = Annotated[int, typer.Option(min=1, max=1_000_000, help="Episodes 
 Preset = Annotated[
     str | None,
     typer.Option(
-        parser=_preset,
+        parser=read_preset,
         metavar="|".join(PRESETS),
         help="Settings that go together, on top of the config's and below --set; `ddpg config ENV --preset robust` "
         "shows them.",

@@ -16,6 +16,7 @@ from sb3_ddpg_custom.cli.config.settings import Settings, unknown_key, validate
 from sb3_ddpg_custom.cli.config.yaml_text import dump_yaml, parse_yaml, read_text
 from sb3_ddpg_custom.cli.errors import UsageError, did_you_mean, received
 from sb3_ddpg_custom.cli.paths import shown
+from sb3_ddpg_custom.cli.shared_options import read_preset
 from sb3_ddpg_custom.presets import PRESETS
 
 # The top-level key of a run folder's config.yml that holds the seed and versions; not hyper-parameters.
@@ -186,18 +187,6 @@ def _preset_in(override: str) -> str | None:
     """Return the name of the preset that an override asks for, None where it is about one key."""
     key, _, name = override.partition("=")
     return read_preset(parse_yaml(name, "--preset")) if key.strip() == "preset" else None
-
-
-def read_preset(name: object) -> str:
-    """Take the name of a preset.
-
-    :param name: as it was written
-    :raises UsageError: if there is none
-    """
-    if not isinstance(name, str) or name not in PRESETS:
-        hint = did_you_mean(str(name), PRESETS) or f"; there are {', '.join(PRESETS)}"
-        raise UsageError(f"--preset {received(name)} is unknown{hint}")
-    return name
 
 
 def _override(entry: Mapping[str, Any], text: str) -> tuple[str, dict[str, Any]]:
