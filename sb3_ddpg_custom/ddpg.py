@@ -103,7 +103,8 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
     :param pre_tanh_penalty: c of a penalty c · mean z² on what goes into the actor's last tanh, in the units of Q
         (MR.Q's is 1e-5): keeps actions from sticking at ±1, where the tanh has no slope; None for none
     :param actor_average_tau: fraction of the actor that enters, after each update, an average of it that ``predict``
-        plays in its place; training and exploration are the same with and without. None for none
+        plays in its place, or a larger one, so that it spans no more than the last fifth of the updates; training and
+        exploration are the same with and without. None for none
     :param max_grad_norm: bound on the L2 norm of each network's gradient, None for no bound
     :param output_init: bound of the uniform initialisation of the output layers (the paper's is 3e-3); None for torch's
     :param update: how gradients are computed, see :func:`sb3_ddpg_custom.updates.make_update`

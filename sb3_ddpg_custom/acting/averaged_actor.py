@@ -2,7 +2,8 @@
 
 Polyak & Juditsky 1992 average the parameters of a stochastic approximation; Nikishin et al. 2018, "Improving Stability
 in Deep Reinforcement Learning with Weight Averaging", do so in reinforcement learning. DDPG's actor jumps between
-policies of very different returns, and one in their middle returns what the better ones do.
+policies of very different returns, and one in their middle returns what the better ones do. While a training is young,
+its older actors are bad ones: Shamir & Zhang 2013, arXiv 1212.1824, let the average grow with the number of updates.
 """
 
 from collections.abc import Iterator
@@ -18,13 +19,15 @@ from sb3_ddpg_custom.updates.flat_policy import FlatPolicy
 
 AVERAGE = "actor_average"
 _PREFIX, _ACTORS = f"{AVERAGE}.", "actor."
+_ETA = 4  # η of polynomial-decay averaging: the average spans about 1/(η + 1) of all updates
 
 
 class AveragingAlgorithm(OffPolicyAlgorithm):
     """Keeps an average of the actor beside it, in the policy; ``ExploringAlgorithm`` predicts with it.
 
-    θ̄ ← (1 - τ̄) θ̄ + τ̄ θ after each update, τ̄ = ``actor_average_tau``, and the plain mean of all updates while there are
-    fewer than 1/τ̄. Exploration and updates know nothing of it, so that a training is the same with and without.
+    θ̄ ← (1 - s) θ̄ + s θ after update t, s = max(τ̄, (η + 1) / (t + η)), τ̄ = ``actor_average_tau``, η = 4: it spans the
+    last fifth of the updates, and no more than 1/τ̄ of them. Exploration and updates know nothing of it, so that a
+    training is the same with and without.
     """
 
     policy: TD3Policy
@@ -56,7 +59,8 @@ class AveragingAlgorithm(OffPolicyAlgorithm):
         average, actor = average_of(self.policy), self.policy.actor
         if average is None or self.actor_average_tau is None:
             return
-        share = max(1 - (1 - self.actor_average_tau) ** updates, updates / max(self._n_updates, updates))
+        first = max(self._n_updates - updates, 0) + 1  # of these updates
+        share = 1 - (1 - max(self.actor_average_tau, (_ETA + 1) / (first + _ETA))) ** updates
         if flat is not None:  # which has no buffers but the normalisation's, and those are shared
             if self._average_row[0] is not flat:
                 self._average_row = flat, FlatParameters(list(average.parameters())).flat

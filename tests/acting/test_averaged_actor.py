@@ -44,10 +44,13 @@ def followed(tau: float, actors: list[float], updates: int = 1, *, flat: bool = 
 
 @pytest.mark.parametrize("flat", [True, False])
 def test_the_average_by_hand(flat: bool) -> None:
-    # The plain mean of 8, 4, 0, and of 4 when 1/τ = 4 are there; from then on a quarter of the newest.
-    assert followed(0.25, [8.0, 4.0, 0.0, 8.0, 1.0], flat=flat) == pytest.approx([8, 6, 4, 5, 4])
-    # Two updates at a time: a share of 1 - 0.75² = 0.4375 each, and before it 2/2, 2/4.
-    assert followed(0.25, [8.0, 4.0, 0.0], updates=2, flat=flat) == pytest.approx([8, 6, 6 - 0.4375 * 6])
+    # Shares of 1, 5/6, 5/7, 5/8, 5/9.
+    assert followed(0.25, [8.0, 4.0, 0.0, 8.0, 1.0], flat=flat) == pytest.approx([8, 14 / 3, 4 / 3, 5.5, 3])
+    # τ̄ is the least: 1, 5/6, 3/4, 3/4.
+    assert followed(0.75, [8.0, 4.0, 0.0, 1.0], flat=flat) == pytest.approx([8, 14 / 3, 7 / 6, 25 / 24])
+    # Two updates at a time: 1, 1 - (1 - 5/7)² = 45/49; 1, 1 - (1 - 3/4)² = 15/16.
+    assert followed(0.25, [8.0, 4.0], updates=2, flat=flat) == pytest.approx([8, 8 - 4 * 45 / 49])
+    assert followed(0.75, [8.0, 4.0], updates=2, flat=flat) == pytest.approx([8, 8 - 4 * 15 / 16])
     assert followed(1.0, [8.0, 4.0], flat=flat) == [8, 4]
 
 
