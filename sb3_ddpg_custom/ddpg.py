@@ -16,7 +16,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule
 from stable_baselines3.td3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
 
-from sb3_ddpg_custom.acting.exploring import ExploringAlgorithm
+from sb3_ddpg_custom.acting.collecting import CollectingAlgorithm, own_envs
 from sb3_ddpg_custom.acting.nobody_else import may_act_on_rollout_start, only_known_code_runs
 from sb3_ddpg_custom.acting.numpy_actor import NumpyActor
 from sb3_ddpg_custom.acting.parameter_noise import ParameterNoise
@@ -45,6 +45,13 @@ from sb3_ddpg_custom.updates.statistics_log import record, summary
 _ONCE_ATTRIBUTES = {"actor", "actor_target", "critic", "critic_target", "_update", "_actor", "critic_lr_schedule"}
 # What runs between a look at the policy and the next action, where it is this class's own.
 _BETWEEN_LOOKS = ("train", "collect_rollouts", "_sample_action", "_update_learning_rate", "_log_updates", "_batches")
+_FOUND_BY_EACH_COPY: dict[str, Any] = {
+    "_quick_actor": (None, None),
+    "_average_row": (None, None),
+    "_own_envs": None,
+    "_fitted_at": -1,
+    **dict.fromkeys(("_is_learning", "_rollouts_start_alone", "_rollouts_are_alone"), False),
+}
 
 SelfDDPG = TypeVar("SelfDDPG", bound="DDPG")
 
@@ -57,7 +64,7 @@ def _network_of_policy(name: str) -> Any:
     )
 
 
-class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlgorithm, DiagnosingAlgorithm):
+class DDPG(SavingAlgorithm, BoundingAlgorithm, CollectingAlgorithm, OptimizingAlgorithm, DiagnosingAlgorithm):
     """Deep deterministic policy gradient (Lillicrap et al. 2016, arXiv 1509.02971).
 
     Takes every argument of SB3's ``DDPG`` under the same name and with the same default; those behind the star are
@@ -216,7 +223,7 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
         self._quick_actor: tuple[object, NumpyActor | None] = (None, None)
         self._fitted_at, self._attributes, self._is_learning = -1, 0, False
         self._rollouts_start_alone = self._rollouts_are_alone = self._is_exploring = False
-        self._average_row = (None, None)
+        self._average_row, self._own_envs = (None, None), None
         self.parameter_noise = copy(parameter_noise)
         self.action_bounds = None if action_bounds is None else [np.asarray(one).tolist() for one in action_bounds]
         if _init_setup_model:
@@ -271,6 +278,11 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
             and len(self.__dict__) == self._attributes  # no method was assigned
         )
 
+    @property
+    def _is_alone(self) -> bool:
+        """Whether nothing of a script's can have run since the training began."""
+        return self._rollouts_are_alone and len(self.__dict__) == self._attributes
+
     def _fit_update(self, *, anew: bool = False) -> Update:
         """Take the way to update that fits the policy as it is now."""
         return self._updates.fit(self.update, self.policy, self.precision, anew=anew)
@@ -279,10 +291,13 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
     def _actor(self) -> NumpyActor | None:
         """The quick way to act on the actor as it is now, None where it has to be the policy's."""
         update = self._updates.by_hand
-        if update is not None and not (self._was_just_fitted or update.acts_for(self.policy)):
-            self._fit_update()
-            update = self._updates.by_hand
-        if update is None or has_own(self, "predict"):
+        if not self._is_alone:
+            if update is not None and not (self._was_just_fitted or update.acts_for(self.policy)):
+                self._fit_update()
+                update = self._updates.by_hand
+            if has_own(self, "predict"):
+                return None
+        if update is None:
             return None
         flat, actor = self._quick_actor
         if flat is not update.flat:
@@ -298,8 +313,7 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
         """
         if gradient_steps < 1:
             return
-        is_known = self._rollouts_are_alone and len(self.__dict__) == self._attributes
-        is_known &= self._updates.by_hand is not None
+        is_known = self._is_alone and self._updates.by_hand is not None
         update = self._updates.current if is_known else self._fit_update()
         self._fitted_at = self.num_timesteps
         by_hand = self._updates.by_hand
@@ -307,7 +321,8 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
         policy = self.policy
         optimizers = (policy.actor.optimizer, policy.critic.optimizer) if by_hand is None else by_hand.optimizers
         self._set_optimizer_options(*optimizers)
-        if has_own(self, "_update_learning_rate") or (by_hand is not None and not by_hand.flat.spares_walks):
+        walks = by_hand is not None and not by_hand.flat.spares_walks
+        if walks or not (is_known or not has_own(self, "_update_learning_rate")):
             # A script's code ran since.
             update = self._fit_update()
             by_hand = self._updates.by_hand
@@ -370,6 +385,7 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
         self._rollouts_start_alone = self._is_learning and not may_act_on_rollout_start(prepared[1])
         env = self.get_env()
         self._rollouts_are_alone = self._rollouts_start_alone and only_known_code_runs(self, prepared[1])
+        self._own_envs = own_envs(env) if self._rollouts_are_alone else None
         if env is not None and (self._curves is None or self._curves.env is not env or reset_num_timesteps):
             self._curves = EpisodeCurves(env)
         return prepared
@@ -400,6 +416,7 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
             )
         finally:
             self._is_learning = self._rollouts_start_alone = self._rollouts_are_alone = False
+            self._own_envs = None
             update = self._updates.by_hand
             if update is not None:
                 update.flat.complete_training_mode()
@@ -418,10 +435,7 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, ExploringAlgorithm, OptimizingAlg
             self._curves.publish(dones, infos, self.logger, self._episode_num)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy looks for itself.
-        fresh = {"_quick_actor": (None, None), "_is_learning": False, "_fitted_at": -1}
-        fresh |= {"_rollouts_start_alone": False, "_rollouts_are_alone": False, "_average_row": (None, None)}
-        return {**self.__dict__, **fresh}
+        return {**self.__dict__, **_FOUND_BY_EACH_COPY}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Pickles of older releases hold the networks twice, and no way to change the update.

@@ -77,7 +77,8 @@ def training_envs(
             base = _in_processes(single, imports, seed, on_render_error, first_steps)
             made.callback(base.close)
         else:
-            base = TimedVecEnv([partial(make, rank) for rank in range(settings.n_envs)], first_steps)
+            makers: list[Callable[[], gym.Env[Any, Any]]] = [partial(make, rank) for rank in range(settings.n_envs)]
+            base = DummyVecEnv(makers) if settings.n_envs == 1 else TimedVecEnv(makers, first_steps)
         envs = _wrapped(base, settings, normalizer(settings, training=True))
         made.pop_all()
     return envs

@@ -20,7 +20,7 @@ LEFT_OUT = (
     *("actor", "actor_target", "critic", "critic_target"),
     *("_updates", "_curves", "last_update", "_perturbed_actor", "_quick_actor", "_noise_generator"),
     *("_fitted_at", "_attributes", "_is_learning", "_rollouts_start_alone", "_rollouts_are_alone"),
-    *("_is_exploring", "_average_row"),
+    *("_is_exploring", "_average_row", "_own_envs"),
 )
 
 
