@@ -28,6 +28,7 @@ RESULTS, PAGE = HERE / "results" / "averaging", HERE.parent / "docs" / "ablation
 RATES = (1e-3, 3e-4, 1e-4, 3e-5)  # where the average is the plain mean at first
 RATES_OF_A_FIFTH = (1e-4, 3e-5, 1e-5)  # where it spans no more than a fifth of the updates
 EPISODES, EVALUATIONS, _LAST = 10, 30, 10
+_OF_A_FIFTH = " of a fifth"  # behind a rate, in the JSONs
 _USUAL = 200_000  # env steps
 _UPDATES_BETWEEN = 10  # between two looks at the actor; the rates are ten times as large then
 
@@ -71,7 +72,7 @@ class Averages(BaseCallback):
             self.steps.append(self.num_timesteps)
             played = {"actor": self._own, "target": self._target}
             for (rate, parts), average in self._averages.items():
-                played[f"{rate:g}" if parts == 1 else f"{rate:g} of a fifth"] = average
+                played[f"{rate:g}" + ("" if parts == 1 else _OF_A_FIFTH)] = average
             for name, weights in played.items():
                 self.found.setdefault(name, []).append(round(self._play(weights), 1))
             found = {**self.about, "steps": self.steps, "returns": self.found}
@@ -150,7 +151,9 @@ def lines_of(results: Path) -> list[str]:
 
 
 def _titled(name: str) -> str:
-    return {"actor": "the actor itself", "target": "its target"}.get(name, f"average, {name}")
+    rate = name.removesuffix(_OF_A_FIFTH)
+    average = f"average, {rate}" + (", of a fifth at most" if rate != name else "")
+    return {"actor": "the actor itself", "target": "its target"}.get(name, average)
 
 
 if __name__ == "__main__":
