@@ -16,7 +16,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, RolloutReturn, Schedule
 from stable_baselines3.td3.policies import CnnPolicy, MlpPolicy, MultiInputPolicy, TD3Policy
 
-from sb3_ddpg_custom.acting.collecting import CollectingAlgorithm, own_envs
+from sb3_ddpg_custom.acting.collecting import CollectingAlgorithm
 from sb3_ddpg_custom.acting.nobody_else import may_act_on_rollout_start, only_known_code_runs
 from sb3_ddpg_custom.acting.numpy_actor import NumpyActor
 from sb3_ddpg_custom.acting.parameter_noise import ParameterNoise
@@ -385,7 +385,8 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, CollectingAlgorithm, OptimizingAl
         self._rollouts_start_alone = self._is_learning and not may_act_on_rollout_start(prepared[1])
         env = self.get_env()
         self._rollouts_are_alone = self._rollouts_start_alone and only_known_code_runs(self, prepared[1])
-        self._own_envs = own_envs(env) if self._rollouts_are_alone else None
+        if self._rollouts_are_alone:
+            self._look_for_own_envs()
         if env is not None and (self._curves is None or self._curves.env is not env or reset_num_timesteps):
             self._curves = EpisodeCurves(env)
         return prepared

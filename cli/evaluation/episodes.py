@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -55,15 +56,19 @@ def play(
     :param episodes: how many
     :param on_step: called after every step with the number of episodes finished; may raise to stop
     """
+    from sb3_ddpg_custom.acting.envs_in_turn import own_envs, step_in_turn
+
     steps = np.zeros(env.num_envs, dtype=np.int64)  # of each env's episode
     rewards = np.zeros(env.num_envs)
     played = Episodes(np.full(episodes, np.nan), np.zeros(episodes, dtype=np.int64), np.full(episodes, np.nan))
     running = list(range(env.num_envs))  # which episode each env is at
     finished = 0
     observations = env.reset()
+    own = own_envs(env)
+    step: Any = env.step if own is None else partial(step_in_turn, own)
     while finished < episodes:
         actions, _ = policy.predict(observations, deterministic=True)
-        observations, given, dones, infos = env.step(as_type_of(env.action_space, np.asarray(actions)))
+        observations, given, dones, infos = step(as_type_of(env.action_space, np.asarray(actions)))
         steps += 1
         rewards += given
         for index in np.flatnonzero(dones):

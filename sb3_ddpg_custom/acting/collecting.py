@@ -4,9 +4,6 @@ With a small network SB3's way from one update to the next, copies of copies and
 takes longer than the env's step.
 """
 
-from typing import Any
-
-from numpy.typing import NDArray
 from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
@@ -14,14 +11,12 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import RolloutReturn, TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
+from sb3_ddpg_custom.acting.envs_in_turn import own_envs, step_in_turn
 from sb3_ddpg_custom.acting.exploring import ExploringAlgorithm
 
 # What the loop here does itself, or leaves out as it does nothing.
-_DONE_HERE = (
-    *((DummyVecEnv, name) for name in ("step", "step_async", "step_wait", "_save_obs", "_obs_from_buf")),
-    *((OffPolicyAlgorithm, name) for name in ("collect_rollouts", "_on_step", "_update_info_buffer")),
-)
-_AS_THEY_CAME = [getattr(kind, name) for kind, name in _DONE_HERE]
+_NAMES = ("collect_rollouts", "_on_step", "_update_info_buffer")
+_AS_THEY_CAME = [getattr(OffPolicyAlgorithm, name) for name in _NAMES]
 
 
 class CollectingAlgorithm(ExploringAlgorithm):
@@ -29,6 +24,11 @@ class CollectingAlgorithm(ExploringAlgorithm):
 
     #: these envs, None where there are none
     _own_envs: DummyVecEnv | None = None
+
+    def _look_for_own_envs(self) -> None:
+        """Take the envs' steps over where nobody can tell; for trainings in which only known code runs."""
+        as_they_came = [getattr(OffPolicyAlgorithm, name) for name in _NAMES] == _AS_THEY_CAME
+        self._own_envs = own_envs(self.get_env()) if as_they_came else None
 
     def collect_rollouts(
         self,
@@ -51,7 +51,7 @@ class CollectingAlgorithm(ExploringAlgorithm):
         num_collected_steps, num_collected_episodes = 0, 0
         while num_collected_steps < train_freq.frequency:
             actions, buffer_actions = self._sample_action(learning_starts, action_noise, envs.num_envs)
-            new_obs, rewards, dones, infos = step(envs, actions)
+            new_obs, rewards, dones, infos = step_in_turn(envs, actions)
             self.num_timesteps += envs.num_envs
             num_collected_steps += 1
             callback.update_locals(locals())
@@ -72,35 +72,3 @@ class CollectingAlgorithm(ExploringAlgorithm):
                     self.dump_logs()
         callback.on_rollout_end()
         return RolloutReturn(num_collected_steps * envs.num_envs, num_collected_episodes, continue_training=True)
-
-
-def own_envs(env: VecEnv | None) -> DummyVecEnv | None:
-    """Give back envs of which :func:`step` does what their own ``step`` does, None for others.
-
-    :param env: of a model
-    """
-    as_they_came = [getattr(kind, name) for kind, name in _DONE_HERE] == _AS_THEY_CAME
-    return env if type(env) is DummyVecEnv and env.keys == [None] and as_they_came else None
-
-
-def step(envs: DummyVecEnv, actions: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], list[Any]]:
-    """Step envs in turn as ``DummyVecEnv`` does, and hand out arrays of one's own, but the envs' own infos.
-
-    :param envs: that :func:`own_envs` gave back
-    :param actions: (n_envs, *shape)
-    :return: observations, (n_envs, *shape), where an episode ended those of the next one; rewards, dones, (n_envs,);
-        and infos
-    """
-    envs.actions = actions
-    observations: Any = envs.buf_obs[None]  # type: ignore[index]  # its key where observations are no dict
-    rewards, dones, infos = envs.buf_rews, envs.buf_dones, envs.buf_infos
-    for place, env in enumerate(envs.envs):
-        observation, rewards[place], terminated, truncated, info = env.step(actions[place])
-        dones[place] = over = terminated or truncated
-        info["TimeLimit.truncated"] = truncated and not terminated
-        if over:
-            info["terminal_observation"] = observation
-            observation, envs.reset_infos[place] = env.reset()
-        observations[place] = observation
-        infos[place] = info
-    return observations.copy(), rewards.copy(), dones.copy(), infos.copy()

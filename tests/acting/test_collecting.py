@@ -12,11 +12,12 @@ from helpers import make_model
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback, StopTrainingOnMaxEpisodes
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
-import sb3_ddpg_custom.ddpg
 from sb3_ddpg_custom import ParameterNoise
 from sb3_ddpg_custom.acting import collecting
+from sb3_ddpg_custom.acting.envs_in_turn import step_in_turn
 
 
 class Walk(gym.Env[Any, Any]):
@@ -96,11 +97,11 @@ def learned(case: dict[str, Any]) -> tuple[Any, Notes]:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_it_is_sb3s_loop_bit_by_bit(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    step = Mock(side_effect=collecting.step)
-    monkeypatch.setattr(collecting, "step", step)
+    step = Mock(side_effect=step_in_turn)
+    monkeypatch.setattr(collecting, "step_in_turn", step)
     own, seen = learned(case)
     steps = step.call_count
-    monkeypatch.setattr(sb3_ddpg_custom.ddpg, "own_envs", lambda env: None)
+    monkeypatch.setattr(collecting, "own_envs", lambda env: None)
     sb3s, seen_by_sb3 = learned(case)
     assert steps == (0 if case.get("train_freq") == (1, "episode") else len(seen.seen))
     assert step.call_count == steps
@@ -147,16 +148,18 @@ def _without_time(info: Any) -> Any:
     ],
 )
 def test_envs_that_do_more_are_left_to_sb3(env: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collecting, "step", None)
+    monkeypatch.setattr(collecting, "step_in_turn", None)
     made = env()
     policy = "MultiInputPolicy" if isinstance(made.observation_space, spaces.Dict) else "MlpPolicy"
     make_model(made, policy).learn(40)
 
 
-@pytest.mark.parametrize("name", ["step_wait", "_obs_from_buf"])
-def test_a_class_that_was_written_to_is_called(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    written = Mock(side_effect=getattr(DummyVecEnv, name))
-    monkeypatch.setattr(DummyVecEnv, name, lambda self: written(self))
+@pytest.mark.parametrize(
+    ("kind", "name"), [(DummyVecEnv, "step_wait"), (DummyVecEnv, "_obs_from_buf"), (OffPolicyAlgorithm, "_on_step")]
+)
+def test_a_class_that_was_written_to_is_called(kind: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Mock(side_effect=getattr(kind, name))
+    monkeypatch.setattr(kind, name, lambda self: written(self))
     make_model(walks(1)).learn(40)
     assert written.call_count >= 40
 
@@ -164,9 +167,9 @@ def test_a_class_that_was_written_to_is_called(name: str, monkeypatch: pytest.Mo
 def test_what_was_seen_of_a_step_stays_as_it_was() -> None:
     envs = walks(2)
     envs.reset()
-    first = collecting.step(envs, np.ones((2, 1), np.float32))
+    first = step_in_turn(envs, np.ones((2, 1), np.float32))
     kept = [np.copy(part) for part in first[:3]], [dict(info) for info in first[3]]
-    collecting.step(envs, -np.ones((2, 1), np.float32))
+    step_in_turn(envs, -np.ones((2, 1), np.float32))
     for now, then in zip(first[:3], kept[0], strict=True):
         np.testing.assert_array_equal(now, then)
     assert first[3] == kept[1]
