@@ -18,7 +18,9 @@ def own_envs(env: VecEnv | None) -> DummyVecEnv | None:
     :param env: of a model
     """
     as_they_came = [getattr(DummyVecEnv, name) for name in _NAMES] == _AS_THEY_CAME
-    return env if type(env) is DummyVecEnv and env.keys == [None] and as_they_came else None
+    if type(env) is not DummyVecEnv or env.keys != [None] or not as_they_came:
+        return None
+    return None if any(name in vars(env) for name in _NAMES) else env
 
 
 def step_in_turn(envs: DummyVecEnv, actions: Array) -> tuple[Array, Array, Array, list[dict[str, Any]]]:

@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
 from sb3_ddpg_custom import ParameterNoise
 from sb3_ddpg_custom.acting import collecting
-from sb3_ddpg_custom.acting.envs_in_turn import step_in_turn
+from sb3_ddpg_custom.acting.envs_in_turn import own_envs, step_in_turn
 
 
 class Walk(gym.Env[Any, Any]):
@@ -162,6 +162,15 @@ def test_a_class_that_was_written_to_is_called(kind: Any, name: str, monkeypatch
     monkeypatch.setattr(kind, name, lambda self: written(self))
     make_model(walks(1)).learn(40)
     assert written.call_count >= 40
+
+
+def test_an_object_that_was_written_to_is_called() -> None:
+    envs = walks(1)
+    assert own_envs(envs) is envs
+    envs.step_wait = Mock(side_effect=envs.step_wait)  # type: ignore[method-assign]
+    assert own_envs(envs) is None
+    make_model(envs).learn(40)
+    assert envs.step_wait.call_count == 40
 
 
 def test_what_was_seen_of_a_step_stays_as_it_was() -> None:
