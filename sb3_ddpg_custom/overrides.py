@@ -4,6 +4,7 @@ The quick ways to update, to act and to sample do without some of SB3's methods.
 called, so the quick ways ask here first.
 """
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -100,6 +101,22 @@ def _replaced(base: type, harmless: Iterable[str]) -> str | None:
     return None
 
 
+def is_as_written(kind: type, *names: str) -> bool:
+    """Say whether methods are those of the source, of a class and of all that it derives from.
+
+    What was assigned to a class is found by the file of its code, whenever that was, and whatever name it goes by.
+
+    :param kind: a class
+    :param names: of its methods
+    """
+    return all(_is_in_source(one, name) for one in kind.__mro__ for name in names if name in vars(one))
+
+
+def _is_in_source(owner: type, name: str) -> bool:
+    code = getattr(vars(owner)[name], "__code__", None)
+    return code is not None and code.co_filename == getattr(sys.modules.get(owner.__module__), "__file__", None)
+
+
 def has_own(model: object, name: str) -> bool:
     """Say whether an algorithm, or its class, has a method that neither SB3 nor this package wrote.
 
@@ -109,7 +126,8 @@ def has_own(model: object, name: str) -> bool:
     if name in model.__dict__:
         return True
     owner = next(kind for kind in type(model).__mro__ if name in vars(kind))
-    return not owner.__module__.startswith(("sb3_ddpg_custom.", "stable_baselines3."))
+    is_known = owner.__module__.startswith(("sb3_ddpg_custom.", "stable_baselines3."))
+    return not (is_known and _is_in_source(owner, name))
 
 
 def overridden_for_updates(policy: object) -> str | None:

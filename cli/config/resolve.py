@@ -185,8 +185,17 @@ def _entry_for(env_id: str, data: Any, source: str) -> dict[str, Any]:
 
 def _preset_in(override: str) -> str | None:
     """Return the name of the preset that an override asks for, None where it is about one key."""
-    key, _, name = override.partition("=")
-    return read_preset(parse_yaml(name, "--preset")) if key.strip() == "preset" else None
+    key, equals, name = override.partition("=")
+    return read_preset(parse_yaml(name, "--preset")) if equals and key.strip() == "preset" else None
+
+
+def keys_of(override: str) -> tuple[str, ...]:
+    """Name the hyper-parameters that a ``--set`` changes.
+
+    :param override: ``"key=value"``, or ``"preset=name"``
+    """
+    name = _preset_in(override)
+    return (override.partition("=")[0].strip(),) if name is None else tuple(PRESETS[name])
 
 
 def _override(entry: Mapping[str, Any], text: str) -> tuple[str, dict[str, Any]]:

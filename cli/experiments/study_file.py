@@ -118,7 +118,9 @@ def _settings(given: Any, source: str, folder: Path) -> list[Setting]:
             settings.append(Setting(name=str(name), config=folder / value))
         elif isinstance(value, Mapping) or value is None:
             # JSON is YAML, which --set takes.
-            overrides = [f"{key}={json.dumps(one, default=str)}" for key, one in (value or {}).items()]
+            # What stands beside a preset holds over it, wherever it stands.
+            entries = sorted((value or {}).items(), key=lambda entry: entry[0] != "preset")
+            overrides = [f"{key}={json.dumps(one, default=str)}" for key, one in entries]
             settings.append(Setting(name=str(name), overrides=tuple(overrides)))
         else:
             raise UsageError(

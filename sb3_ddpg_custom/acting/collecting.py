@@ -7,16 +7,15 @@ takes longer than the env's step.
 from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import RolloutReturn, TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from sb3_ddpg_custom.acting.envs_in_turn import own_envs, step_in_turn
 from sb3_ddpg_custom.acting.exploring import ExploringAlgorithm
+from sb3_ddpg_custom.overrides import has_own, is_as_written
 
 # What the loop here does itself, or leaves out as it does nothing.
 _NAMES = ("collect_rollouts", "_on_step", "_update_info_buffer")
-_AS_THEY_CAME = [getattr(OffPolicyAlgorithm, name) for name in _NAMES]
 
 
 class CollectingAlgorithm(ExploringAlgorithm):
@@ -27,8 +26,8 @@ class CollectingAlgorithm(ExploringAlgorithm):
 
     def _look_for_own_envs(self) -> None:
         """Take the envs' steps over where nobody can tell; for trainings in which only known code runs."""
-        as_they_came = [getattr(OffPolicyAlgorithm, name) for name in _NAMES] == _AS_THEY_CAME
-        self._own_envs = own_envs(self.get_env()) if as_they_came else None
+        is_sb3s = is_as_written(type(self), *_NAMES) and not any(has_own(self, name) for name in _NAMES)
+        self._own_envs = own_envs(self.get_env()) if is_sb3s else None
 
     def collect_rollouts(
         self,
@@ -48,7 +47,7 @@ class CollectingAlgorithm(ExploringAlgorithm):
             )
         self.policy.set_training_mode(False)
         callback.on_rollout_start()
-        num_collected_steps, num_collected_episodes = 0, 0
+        num_collected_steps, num_collected_episodes, continue_training = 0, 0, True
         while num_collected_steps < train_freq.frequency:
             actions, buffer_actions = self._sample_action(learning_starts, action_noise, envs.num_envs)
             new_obs, rewards, dones, infos = step_in_turn(envs, actions)
@@ -71,4 +70,4 @@ class CollectingAlgorithm(ExploringAlgorithm):
                 if log_interval is not None and self._episode_num % log_interval == 0:
                     self.dump_logs()
         callback.on_rollout_end()
-        return RolloutReturn(num_collected_steps * envs.num_envs, num_collected_episodes, continue_training=True)
+        return RolloutReturn(num_collected_steps * envs.num_envs, num_collected_episodes, continue_training)

@@ -5,11 +5,12 @@ from typing import Any
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
+from sb3_ddpg_custom.overrides import is_as_written
+
 Array = NDArray[Any]
 
 # What is done here instead.
 _NAMES = ("step", "step_async", "step_wait", "_save_obs", "_obs_from_buf")
-_AS_THEY_CAME = [getattr(DummyVecEnv, name) for name in _NAMES]
 
 
 def own_envs(env: VecEnv | None) -> DummyVecEnv | None:
@@ -17,8 +18,7 @@ def own_envs(env: VecEnv | None) -> DummyVecEnv | None:
 
     :param env: of a model
     """
-    as_they_came = [getattr(DummyVecEnv, name) for name in _NAMES] == _AS_THEY_CAME
-    if type(env) is not DummyVecEnv or env.keys != [None] or not as_they_came:
+    if type(env) is not DummyVecEnv or env.keys != [None] or not is_as_written(DummyVecEnv, *_NAMES):
         return None
     return None if any(name in vars(env) for name in _NAMES) else env
 

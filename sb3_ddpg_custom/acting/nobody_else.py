@@ -5,6 +5,7 @@ have changed, and what would find it out, a walk through all that the policy is 
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ConvertCallback, EventCallback
@@ -15,6 +16,7 @@ _KNOWN = (
     "gymnasium.",
     "sb3_ddpg_custom.",
     "numpy.",
+    "_operator.",
     "torch.",
     "builtins.",
     "functools.",
@@ -101,12 +103,16 @@ def _layers(env: Any) -> Iterator[Any]:
 def _is_known(layer: Any) -> bool:
     """Say whether an object's class is known, and no function of somebody else's was handed or assigned to it."""
     kept = [value for value in getattr(layer, "__dict__", {}).values() if callable(value)]
-    return all(_module(one).startswith(_KNOWN) for one in (type(layer), *kept))
+    return all(map(_comes_from_known, (type(layer), *kept)))
 
 
 def _is_known_function(function: Any) -> bool:
-    return _module(function).startswith(_KNOWN) and _is_known(function)
+    return _comes_from_known(function) and _is_known(function)
 
 
-def _module(one: Any) -> str:
-    return str(getattr(one, "__module__", None) or type(one).__module__) + "."
+def _comes_from_known(one: Any) -> bool:
+    if isinstance(one, partial):
+        return all(_comes_from_known(part) for part in (one.func, *one.args, *one.keywords.values()) if callable(part))
+    # functools.wraps gives a function the module of another one, but not its globals.
+    own = getattr(one, "__globals__", {}).get("__name__")
+    return f"{own or getattr(one, '__module__', None) or type(one).__module__}.".startswith(_KNOWN)

@@ -13,6 +13,7 @@ from stable_baselines3.common.noise import (
 )
 
 from sb3_ddpg_custom.acting.action_noise import PerEnvActionNoise, ScaledActionNoise
+from sb3_ddpg_custom.overrides import is_as_written
 
 
 class NoiseAtOnce(ActionNoise):
@@ -40,10 +41,8 @@ class NoiseAtOnce(ActionNoise):
         if isinstance(self.noise, NormalActionNoise):
             own = _draw_normal(self.noise._mu, self.noise._sigma, self.noise._dtype)
             return self.noise() if own is None else own
-        kind = type(self.noise).__call__
-        rows = (
-            _draw(self.noise.noises) if kind in (VectorizedActionNoise.__call__, PerEnvActionNoise.__call__) else None
-        )
+        known = any(_is_called_as(self.noise, kind) for kind in (VectorizedActionNoise, PerEnvActionNoise))
+        rows = _draw(self.noise.noises) if known else None
         if rows is None:
             return np.asarray(self.noise())
         return self.noise.scaled(rows) if isinstance(self.noise, PerEnvActionNoise) else rows
@@ -54,19 +53,26 @@ def at_once(noise: ActionNoise | None) -> ActionNoise | None:
 
     :param noise: any SB3 action noise, or None
     """
-    is_normal = type(noise).__call__ is NormalActionNoise.__call__
+    is_normal = isinstance(noise, NormalActionNoise) and _is_called_as(noise, NormalActionNoise)
     return NoiseAtOnce(noise) if is_normal or isinstance(noise, VectorizedActionNoise) else noise  # type: ignore[arg-type]
+
+
+def _is_called_as(noise: ActionNoise, kind: Any) -> bool:
+    """Say whether a noise draws as a class of SB3's or ours does, and that as it was written."""
+    return type(noise).__call__ is kind.__call__ and is_as_written(kind, "__call__")
 
 
 def _draw(noises: Sequence[Any]) -> NDArray[np.floating] | None:
     """Draw from all noises, (len(noises), *shape of an action); None, and nothing drawn, where that is not known."""
-    kinds = {type(one).__call__ for one in noises}
-    if kinds == {NormalActionNoise.__call__}:
+    first, alike = noises[0], len({type(one).__call__ for one in noises}) == 1
+    if not alike:
+        return None
+    if _is_called_as(first, NormalActionNoise):
         mean, sigma = _rows([one._mu for one in noises]), _rows([one._sigma for one in noises])
         return _draw_normal(mean, sigma, _common([one._dtype for one in noises]))
-    if kinds == {OrnsteinUhlenbeckActionNoise.__call__}:
+    if _is_called_as(first, OrnsteinUhlenbeckActionNoise):
         return _draw_ornstein_uhlenbeck(noises)
-    if kinds == {ScaledActionNoise.__call__} and (scale := _common([one.scale for one in noises])) is not None:
+    if _is_called_as(first, ScaledActionNoise) and (scale := _common([one.scale for one in noises])) is not None:
         rows = _draw([one.noise for one in noises])
         return None if rows is None else np.asarray(scale * rows, dtype=rows.dtype)
     return None

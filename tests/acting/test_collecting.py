@@ -1,5 +1,8 @@
 """Envs that a training steps itself give it what SB3's loop gives it, bit by bit."""
 
+import subprocess
+import sys
+from functools import partial, wraps
 from typing import Any
 from unittest.mock import Mock
 
@@ -15,7 +18,7 @@ from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckA
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
-from sb3_ddpg_custom import ParameterNoise
+from sb3_ddpg_custom import DDPG, ParameterNoise
 from sb3_ddpg_custom.acting import collecting
 from sb3_ddpg_custom.acting.envs_in_turn import own_envs, step_in_turn
 
@@ -155,22 +158,75 @@ def test_envs_that_do_more_are_left_to_sb3(env: Any, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(DummyVecEnv, "step_wait"), (DummyVecEnv, "_obs_from_buf"), (OffPolicyAlgorithm, "_on_step")]
+    ("kind", "name"),
+    [
+        *((DummyVecEnv, "step_wait"), (DummyVecEnv, "_obs_from_buf"), (OffPolicyAlgorithm, "_on_step")),
+        *((DDPG, "_on_step"), (DDPG, "_update_info_buffer")),
+    ],
 )
 def test_a_class_that_was_written_to_is_called(kind: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     written = Mock(side_effect=getattr(kind, name))
-    monkeypatch.setattr(kind, name, lambda self: written(self))
+
+    @wraps(getattr(kind, name))  # the name and the module of what it replaces
+    def call(*args: Any) -> Any:
+        return written(*args)
+
+    monkeypatch.setattr(kind, name, call)
     make_model(walks(1)).learn(40)
     assert written.call_count >= 40
 
 
-def test_an_object_that_was_written_to_is_called() -> None:
+@pytest.mark.parametrize("name", ["_on_step", "_update_info_buffer"])
+@pytest.mark.parametrize(
+    "how", [lambda mock, own: mock, lambda mock, own: partial(mock), lambda mock, own: _as(own, mock)]
+)
+def test_a_method_that_was_assigned_is_called(name: str, how: Any) -> None:
+    model = make_model(walks(1))
+    own = getattr(model, name)
+    assigned = Mock(side_effect=own)
+    setattr(model, name, how(assigned, own))
+    model.learn(40)
+    assert assigned.call_count == 40
+
+
+def _as(own: Any, mock: Any) -> Any:
+    @wraps(own)
+    def call(*args: Any) -> Any:
+        return mock(*args)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "how", [lambda mock, own: mock, lambda mock, own: partial(mock), lambda mock, own: _as(own, mock)]
+)
+def test_envs_that_were_written_to_are_called(how: Any) -> None:
     envs = walks(1)
     assert own_envs(envs) is envs
-    envs.step_wait = Mock(side_effect=envs.step_wait)  # type: ignore[method-assign]
+    step_wait = Mock(side_effect=envs.step_wait)
+    envs.step_wait = how(step_wait, envs.step_wait)  # type: ignore[method-assign]
     assert own_envs(envs) is None
     make_model(envs).learn(40)
-    assert envs.step_wait.call_count == 40
+    assert step_wait.call_count == 40
+
+
+def test_a_class_that_was_written_to_before_the_import_is_called() -> None:
+    program = """
+from stable_baselines3.common.vec_env import DummyVecEnv
+calls, step_wait = [], DummyVecEnv.step_wait
+DummyVecEnv.step_wait = lambda self: (calls.append(1), step_wait(self))[1]
+from sb3_ddpg_custom import DDPG
+DDPG("MlpPolicy", "Pendulum-v1", learning_starts=20, batch_size=16, buffer_size=99).learn(40)
+print(len(calls))
+"""
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "40"
+
+
+def test_a_noise_class_that_was_written_to_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Mock(return_value=np.zeros(1, np.float32))
+    monkeypatch.setattr(NormalActionNoise, "__call__", lambda self: written())
+    make_model(walks(1), action_noise=normal()).learn(40)
+    assert written.call_count == 40
 
 
 def test_what_was_seen_of_a_step_stays_as_it_was() -> None:

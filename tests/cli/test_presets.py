@@ -49,6 +49,7 @@ def test_an_unknown_one_is_refused(ddpg: Ddpg) -> None:
     with pytest.raises(UsageError, match="'robst' is unknown; did you mean 'robust'"):
         resolved("pendulum", overrides=["preset=robst"])
     assert "there are plain, robust" in ddpg("train", "pendulum", "--preset", "x", code=2).stderr
+    assert "--set 'preset' is not key=value" in ddpg("config", "pendulum", "--set", "preset", code=2).stderr
     assert "did you mean 'plain'" in ddpg("config", "pendulum", "--preset", "plian", code=2).stderr
 
 
@@ -72,10 +73,15 @@ def test_a_study_takes_presets_and_bounds_for_all_and_presets_for_one(tmp_path: 
     file = tmp_path / "study.yml"
     file.write_text(
         "envs: [pendulum]\nseeds: 0\ntrain: {preset: robust, action_bounds: '-1,1'}\n"
-        "settings: {all: {}, five: {n_steps: 5}, plain: {preset: plain}}"
+        "settings: {all: {}, five: {n_steps: 5}, plain: {preset: plain}, two: {n_steps: 2, preset: plain}}"
     )
     jobs = jobs_of_file(StudyRequest(file=file, out=tmp_path))
-    assert {job.setting: _cures(job.entry) for job in jobs} == {"all": ROBUST, "five": (5, 3e-5), "plain": PLAIN}
+    assert {job.setting: _cures(job.entry) for job in jobs} == {
+        "all": ROBUST,
+        "five": (5, 3e-5),
+        "plain": PLAIN,
+        "two": (2, None),
+    }
     assert all(job.entry["action_bounds"] == [-1.0, 1.0] for job in jobs)
 
 
