@@ -189,15 +189,6 @@ def _preset_in(override: str) -> str | None:
     return read_preset(parse_yaml(name, "--preset")) if equals and key.strip() == "preset" else None
 
 
-def keys_of(override: str) -> tuple[str, ...]:
-    """Name the hyper-parameters that a ``--set`` changes.
-
-    :param override: ``"key=value"``, or ``"preset=name"``
-    """
-    name = _preset_in(override)
-    return (override.partition("=")[0].strip(),) if name is None else tuple(PRESETS[name])
-
-
 def _override(entry: Mapping[str, Any], text: str) -> tuple[str, dict[str, Any]]:
     """Apply one ``key=value`` to a copy; return the top-level key and the copy."""
     path, equals, value_text = text.partition("=")

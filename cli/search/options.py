@@ -45,7 +45,11 @@ class TuneRequest:
     ] = None
     overrides: Annotated[
         tuple[str, ...],
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one that does not vary; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change one of all trials, where --space does not vary it, and of the default; repeatable.",
+        ),
     ] = ()
     out: Out = Path("runs")
     name: Annotated[str, typer.Option(help="Of the search, and of its folder in --out.")] = "tune"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from sb3_ddpg_custom.atomic import replacing
-from sb3_ddpg_custom.cli.config.resolve import keys_of, resolve, to_yaml
+from sb3_ddpg_custom.cli.config.resolve import resolve, to_yaml
 from sb3_ddpg_custom.cli.environments.registry import import_modules, registered_ids
 from sb3_ddpg_custom.cli.errors import RunError, UsageError
 from sb3_ddpg_custom.cli.experiments.board import Board
@@ -19,7 +19,7 @@ from sb3_ddpg_custom.cli.paths import shown, tied_to_start
 from sb3_ddpg_custom.cli.run_folder import check_folder_name
 from sb3_ddpg_custom.cli.search.options import TuneRequest
 from sb3_ddpg_custom.cli.search.search import Search
-from sb3_ddpg_custom.cli.search.space import Space, read_space
+from sb3_ddpg_custom.cli.search.space import read_space
 from sb3_ddpg_custom.cli.search.storage import Claims, open_study
 from sb3_ddpg_custom.cli.search.trial_runs import overrides_of, template_of
 from sb3_ddpg_custom.cli.signals import Signals
@@ -69,7 +69,7 @@ def tune(request: TuneRequest, pool: PoolRequest, console: Console) -> TuneResul
     check_folder_name(request.name, "--name")
     import_modules(request.imports)
     space = read_space(request.space)
-    _check_base(request, space)
+    _check_base(request)
     folder = request.out / request.name
     folder.mkdir(parents=True, exist_ok=True)
     engine = engine_for(pool, None, request.threads, folder)
@@ -103,16 +103,9 @@ def tune(request: TuneRequest, pool: PoolRequest, console: Console) -> TuneResul
     )
 
 
-def _check_base(request: TuneRequest, space: Space) -> None:
-    """Refuse what is no configuration, or would be varied, before the first trial is asked for."""
+def _check_base(request: TuneRequest) -> None:
+    """Refuse what does not vary before the first trial is asked for."""
     _resolved(request, request.overrides)
-    for override in request.overrides:
-        for key in keys_of(override):
-            varied = next((name for name in space if f"{name}.".startswith(f"{key}.")), None)
-            if varied is not None:
-                raise UsageError(
-                    f"--set {override}: the search varies {varied}; leave it out, or out of a --space FILE"
-                )
 
 
 def _resolved(request: TuneRequest, overrides: tuple[str, ...]) -> Any:

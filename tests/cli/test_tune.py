@@ -218,8 +218,6 @@ def test_the_space_can_be_printed(ddpg: Ddpg) -> None:
     ("options", "sentence"),
     [
         (("--space", "no.yml"), "no.yml"),
-        (("--set", "gamma=0.9"), "--set gamma=0.9: the search varies gamma; leave it out"),
-        (("--set", "preset=robust"), "--set preset=robust: the search varies n_steps; leave it out"),
         (("--set", "tao=1"), "--set tao: unknown key 'tao'; did you mean 'tau'?"),
         (("--name", "a/b"), "--name 'a/b' is no name for a folder"),
         (("--on", "slurm:local"), "needs to know how many runs to make at once; add --jobs N"),
