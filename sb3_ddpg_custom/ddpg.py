@@ -45,6 +45,7 @@ from sb3_ddpg_custom.updates.statistics_log import record, summary
 _ONCE_ATTRIBUTES = {"actor", "actor_target", "critic", "critic_target", "_update", "_actor", "critic_lr_schedule"}
 # What runs between a look at the policy and the next action, where it is this class's own.
 _BETWEEN_LOOKS = ("train", "collect_rollouts", "_sample_action", "_update_learning_rate", "_log_updates", "_batches")
+# What a model finds out in a training, and each copy of it for itself.
 _FOUND_BY_EACH_COPY: dict[str, Any] = {
     "_quick_actor": (None, None),
     "_average_row": (None, None),
@@ -130,6 +131,8 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, CollectingAlgorithm, OptimizingAl
         "SimbaPolicy": SimbaPolicy,
     }
     policy: TD3Policy
+    #: the quick way to act, and what it was made for
+    _quick_actor: tuple[object, NumpyActor | None]
     #: raise :class:`sb3_ddpg_custom.updates.divergence.NonFiniteUpdateError` where SB3 would train on with NaN
     stops_at_non_finite = False
     # One and the same network for acting and training, whoever replaces it, and wherever.
@@ -220,10 +223,8 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, CollectingAlgorithm, OptimizingAl
         self.precision: Precision = precision
         self.last_update = None
         self._curves: EpisodeCurves | None = None
-        self._quick_actor: tuple[object, NumpyActor | None] = (None, None)
-        self._fitted_at, self._attributes, self._is_learning = -1, 0, False
-        self._rollouts_start_alone = self._rollouts_are_alone = self._is_exploring = False
-        self._average_row, self._own_envs = (None, None), None
+        self.__dict__.update(_FOUND_BY_EACH_COPY)
+        self._attributes, self._is_exploring = 0, False
         self.parameter_noise = copy(parameter_noise)
         self.action_bounds = None if action_bounds is None else [np.asarray(one).tolist() for one in action_bounds]
         if _init_setup_model:
@@ -322,7 +323,7 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, CollectingAlgorithm, OptimizingAl
         optimizers = (policy.actor.optimizer, policy.critic.optimizer) if by_hand is None else by_hand.optimizers
         self._set_optimizer_options(*optimizers)
         walks = by_hand is not None and not by_hand.flat.spares_walks
-        if walks or not (is_known or not has_own(self, "_update_learning_rate")):
+        if walks or (not is_known and has_own(self, "_update_learning_rate")):
             # A script's code ran since.
             update = self._fit_update()
             by_hand = self._updates.by_hand

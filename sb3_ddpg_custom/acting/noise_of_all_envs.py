@@ -24,12 +24,10 @@ class NoiseAtOnce(ActionNoise):
     what each env's noise holds at this moment. Other noises, or mixed ones, are called as SB3 calls them. What is
     saved with a model stays SB3's own object.
 
-    The normal noise of one env is drawn in a third of the time, too: NumPy is slow where it is given two arrays.
-
     :param noise: the envs' noise
     """
 
-    def __init__(self, noise: VectorizedActionNoise | NormalActionNoise) -> None:
+    def __init__(self, noise: VectorizedActionNoise) -> None:
         super().__init__()
         self.noise = noise
 
@@ -38,9 +36,6 @@ class NoiseAtOnce(ActionNoise):
 
         :return: (n_envs, *shape of an action)
         """
-        if isinstance(self.noise, NormalActionNoise):
-            own = _draw_normal(self.noise._mu, self.noise._sigma, self.noise._dtype)
-            return self.noise() if own is None else own
         known = any(_is_called_as(self.noise, kind) for kind in (VectorizedActionNoise, PerEnvActionNoise))
         rows = _draw(self.noise.noises) if known else None
         if rows is None:
@@ -53,8 +48,7 @@ def at_once(noise: ActionNoise | None) -> ActionNoise | None:
 
     :param noise: any SB3 action noise, or None
     """
-    is_normal = isinstance(noise, NormalActionNoise) and _is_called_as(noise, NormalActionNoise)
-    return NoiseAtOnce(noise) if is_normal or isinstance(noise, VectorizedActionNoise) else noise  # type: ignore[arg-type]
+    return NoiseAtOnce(noise) if isinstance(noise, VectorizedActionNoise) else noise
 
 
 def _is_called_as(noise: ActionNoise, kind: Any) -> bool:
@@ -64,12 +58,11 @@ def _is_called_as(noise: ActionNoise, kind: Any) -> bool:
 
 def _draw(noises: Sequence[Any]) -> NDArray[np.floating] | None:
     """Draw from all noises, (len(noises), *shape of an action); None, and nothing drawn, where that is not known."""
-    first, alike = noises[0], len({type(one).__call__ for one in noises}) == 1
-    if not alike:
+    first = noises[0]
+    if len({type(one).__call__ for one in noises}) > 1:
         return None
     if _is_called_as(first, NormalActionNoise):
-        mean, sigma = _rows([one._mu for one in noises]), _rows([one._sigma for one in noises])
-        return _draw_normal(mean, sigma, _common([one._dtype for one in noises]))
+        return _draw_normal(noises)
     if _is_called_as(first, OrnsteinUhlenbeckActionNoise):
         return _draw_ornstein_uhlenbeck(noises)
     if _is_called_as(first, ScaledActionNoise) and (scale := _common([one.scale for one in noises])) is not None:
@@ -78,13 +71,12 @@ def _draw(noises: Sequence[Any]) -> NDArray[np.floating] | None:
     return None
 
 
-def _draw_normal(mean: Any, sigma: Any, dtype: Any) -> NDArray[np.floating] | None:
-    """Draw as ``np.random.normal(mean, sigma)`` does; None, and nothing drawn, if they do not fit."""
-    if not (isinstance(mean, np.ndarray) and isinstance(sigma, np.ndarray)) or mean.shape != sigma.shape:
+def _draw_normal(noises: Sequence[Any]) -> NDArray[np.floating] | None:
+    mean, sigma = _rows([one._mu for one in noises]), _rows([one._sigma for one in noises])
+    dtype = _common([one._dtype for one in noises])
+    if mean is None or sigma is None or dtype is None or mean.shape != sigma.shape:
         return None
-    if dtype is None or (sigma < 0).any():  # which NumPy refuses
-        return None
-    return np.asarray(mean + sigma * np.random.standard_normal(mean.shape), dtype=dtype)
+    return np.random.normal(mean, sigma).astype(dtype)
 
 
 def _draw_ornstein_uhlenbeck(noises: Sequence[Any]) -> NDArray[np.floating] | None:

@@ -151,10 +151,13 @@ def _without_time(info: Any) -> Any:
     ],
 )
 def test_envs_that_do_more_are_left_to_sb3(env: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collecting, "step_in_turn", None)
+    own_step = Mock(side_effect=step_in_turn)
+    monkeypatch.setattr(collecting, "step_in_turn", own_step)
     made = env()
     policy = "MultiInputPolicy" if isinstance(made.observation_space, spaces.Dict) else "MlpPolicy"
-    make_model(made, policy).learn(40)
+    model = make_model(made, policy).learn(40)
+    assert model.num_timesteps == model.replay_buffer.size() == 40
+    assert own_step.call_count == 0
 
 
 @pytest.mark.parametrize(
@@ -222,10 +225,11 @@ print(len(calls))
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "40"
 
 
-def test_a_noise_class_that_was_written_to_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("envs", [1, 2])
+def test_a_noise_class_that_was_written_to_is_called(envs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     written = Mock(return_value=np.zeros(1, np.float32))
     monkeypatch.setattr(NormalActionNoise, "__call__", lambda self: written())
-    make_model(walks(1), action_noise=normal()).learn(40)
+    make_model(walks(envs), action_noise=normal()).learn(40)
     assert written.call_count == 40
 
 
