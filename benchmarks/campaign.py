@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +24,7 @@ import typer
 import yaml
 
 from sb3_ddpg_custom.cli.config.settings import Settings
+from sb3_ddpg_custom.cli.experiments.engines.choice import usable_cores
 from sb3_ddpg_custom.cli.experiments.options import StudyRequest
 from sb3_ddpg_custom.cli.experiments.plan import JOB_FILE, Job, read_job
 from sb3_ddpg_custom.cli.experiments.study_file import jobs_of_file
@@ -50,14 +52,31 @@ def main(
         if not file.exists():
             raise SystemExit(f"there is no {file}")
         missing = [job for job in jobs_of_file(StudyRequest(file=file, out=runs)) if not is_kept(job, name)]
-        for seed in dict.fromkeys(sorted(job.seed for job in missing)):
-            _make(name, file, seed, {job.setting for job in missing if job.seed == seed}, runs, jobs)
+        for seeds, settings in parts(missing, usable_cores() if jobs == "auto" else int(jobs)):
+            _make(name, file, seeds, settings, runs, jobs)
 
 
-def _make(name: str, file: Path, seed: int, settings: set[str], runs: Path, jobs: str) -> None:
+def parts(missing: Sequence[Job], at_once: int) -> list[tuple[list[int], set[str]]]:
+    """Share the runs out, seed by seed; seeds that lack the same settings stand together where one leaves cores idle.
+
+    :param missing: runs to make
+    :param at_once: runs that fit
+    :return: seeds and their settings, in the order in which they are made
+    """
+    found: list[tuple[list[int], set[str]]] = []
+    for seed in sorted({job.seed for job in missing}):
+        settings = {job.setting for job in missing if job.seed == seed}
+        if found and found[-1][1] == settings and len(found[-1][0]) * len(settings) < at_once:
+            found[-1][0].append(seed)
+        else:
+            found.append(([seed], settings))
+    return found
+
+
+def _make(name: str, file: Path, seeds: list[int], settings: set[str], runs: Path, jobs: str) -> None:
     runs.mkdir(parents=True, exist_ok=True)
-    part = runs / f"{name}.seed-{seed}.yml"
-    part.write_text(yaml.safe_dump(part_of(yaml.safe_load(file.read_text()), name, seed, settings), sort_keys=False))
+    part = runs / f"{name}.seed-{'-'.join(map(str, seeds))}.yml"
+    part.write_text(yaml.safe_dump(part_of(yaml.safe_load(file.read_text()), name, seeds, settings), sort_keys=False))
     command = [sys.executable, "-m", "sb3_ddpg_custom.cli", "study", str(part), "--out", str(runs), "--jobs", jobs]
     process = subprocess.Popen(command)
     while process.poll() is None:
@@ -69,15 +88,15 @@ def _make(name: str, file: Path, seed: int, settings: set[str], runs: Path, jobs
         raise SystemExit(process.returncode)
 
 
-def part_of(study: dict[str, Any], name: str, seed: int, settings: set[str]) -> dict[str, Any]:
-    """Take one seed and some settings of a study.
+def part_of(study: dict[str, Any], name: str, seeds: list[int], settings: set[str]) -> dict[str, Any]:
+    """Take some seeds and some settings of a study.
 
     :param study: as its file has it
     :param name: of the study
-    :param seed: of all runs
+    :param seeds: of the runs
     :param settings: their names
     """
-    part = {**study, "name": name, "seeds": [seed]}
+    part = {**study, "name": name, "seeds": seeds}
     if "settings" in study:
         part["settings"] = {key: value for key, value in study["settings"].items() if key in settings}
     return part

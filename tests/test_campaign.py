@@ -4,6 +4,7 @@ import json
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from conftest import SMALL
 from helpers import Ddpg
 
 ROOT = Path(__file__).parents[1]
+MISSING = {"a": range(5), "b": range(2)}
 
 
 @pytest.fixture
@@ -35,6 +37,14 @@ def test_settings_are_named_by_what_is_not_as_usual(scripts: tuple[Any, Any]) ->
     assert campaign.settings_hash({"n_timesteps": 10, "tau": 0.5, "gamma": 0.99, "n_steps": 1}) == name
     assert campaign.settings_hash({"n_timesteps": 10, "tau": 0.4}) != name
     assert campaign.settings_hash({"n_timesteps": 11, "tau": 0.5}) != name
+
+
+def test_no_core_is_idle_and_no_setting_runs_ahead(scripts: tuple[Any, Any]) -> None:
+    campaign, _ = scripts
+    lacks = [SimpleNamespace(seed=seed, setting=name) for name, seeds in MISSING.items() for seed in seeds]
+    assert campaign.parts(lacks, 2) == [([0], {"a", "b"}), ([1], {"a", "b"}), ([2, 3], {"a"}), ([4], {"a"})]
+    assert campaign.parts(lacks, 1) == [([0], {"a", "b"}), ([1], {"a", "b"}), ([2], {"a"}), ([3], {"a"}), ([4], {"a"})]
+    assert campaign.parts(lacks, 3)[0] == ([0, 1], {"a", "b"})
 
 
 def test_a_finished_run_is_kept_once(
@@ -115,7 +125,7 @@ def test_what_is_kept_is_not_run_again(
     made: list[Any] = []
     monkeypatch.setattr(campaign, "_make", lambda name, file, seed, settings, *_: made.append((seed, settings)))
     campaign.main(["mine"], "1", tmp_path / "runs")
-    assert made == [(0, {"a", "b"}), (1, {"a", "b"})]
+    assert made == [([0], {"a", "b"}), ([1], {"a", "b"})]
 
     request = campaign.StudyRequest(file=tmp_path / "mine.yml", out=tmp_path / "runs")
     jobs = campaign.jobs_of_file(request)
