@@ -136,10 +136,10 @@ def test_what_is_kept_is_not_run_again(
         result.write_text(json.dumps({"settings": settings}))
     made.clear()
     campaign.main(["mine"], "1", tmp_path / "runs")
-    assert made == [(0, {"b"}), (1, {"b"})]
-    part = campaign.part_of(study, "mine", 1, {"b"})
+    assert made == [([0], {"b"}), ([1], {"b"})]
+    part = campaign.part_of(study, "mine", [1], {"b"})
     assert part == {**study, "name": "mine", "seeds": [1], "settings": {"b": {"tau": 0.5}}}
-    assert "settings" not in campaign.part_of({"envs": ["pendulum"]}, "mine", 1, {"default"})
+    assert "settings" not in campaign.part_of({"envs": ["pendulum"]}, "mine", [1], {"default"})
 
 
 def test_a_campaign_makes_what_is_missing(
