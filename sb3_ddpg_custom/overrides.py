@@ -6,6 +6,7 @@ called, so the quick ways ask here first.
 
 import sys
 from collections.abc import Iterable
+from types import CodeType
 from typing import Any
 
 from stable_baselines3.common.policies import ContinuousCritic
@@ -70,37 +71,6 @@ def _of_sb3(base: type) -> list[type]:
     return [one for one in base.__mro__ if one.__module__.startswith("stable_baselines3.")]
 
 
-# Classes can be written to as well: these are SB3's as they came.
-_AS_THEY_CAME: dict[type, dict[str, Any]] = {
-    one: dict(vars(one)) for base in (TD3Policy, Actor, ContinuousCritic, FlattenExtractor) for one in _of_sb3(base)
-}
-
-
-# What is looked at all the time.
-_METHODS = [
-    *((TD3Policy, "predict"), (TD3Policy, "_predict"), (Actor, "forward")),
-    *((ContinuousCritic, "forward"), (ContinuousCritic, "q1_forward"), (nn.Linear, "forward")),
-    (nn.LayerNorm, "forward"),
-]
-_CLASSES, _NAMES = [kind for kind, _ in _METHODS], [name for _, name in _METHODS]
-_METHODS_THEN = list(map(getattr, _CLASSES, _NAMES))
-
-
-def classes_are_as_they_came() -> bool:
-    """Say whether nobody has written to the classes that networks are made of, as far as is cheap to see."""
-    return list(map(getattr, _CLASSES, _NAMES)) == _METHODS_THEN
-
-
-def _replaced(base: type, harmless: Iterable[str]) -> str | None:
-    for one in _of_sb3(base):
-        as_it_came = _AS_THEY_CAME.get(one, {})
-        for name, value in vars(one).items():
-            known = name in _OF_EVERY_CLASS or name in harmless or as_it_came.get(name, value) is value
-            if not known:
-                return name
-    return None
-
-
 def is_as_written(kind: type, *names: str) -> bool:
     """Say whether methods are those of the source, of a class and of all that it derives from.
 
@@ -113,8 +83,53 @@ def is_as_written(kind: type, *names: str) -> bool:
 
 
 def _is_in_source(owner: type, name: str) -> bool:
-    code = getattr(vars(owner)[name], "__code__", None)
+    code = _code(vars(owner)[name])
     return code is not None and code.co_filename == getattr(sys.modules.get(owner.__module__), "__file__", None)
+
+
+def _code(value: Any) -> CodeType | None:
+    """Take the code of a method, a property, a class method or a static one; None where it has none."""
+    if isinstance(value, property):
+        value = value.fget
+    code = getattr(getattr(value, "__func__", value), "__code__", None)
+    return code if isinstance(code, CodeType) else None
+
+
+# Classes can be written to as well: these are SB3's as they came, with None for what somebody had written to them before.
+_AS_THEY_CAME: dict[type, dict[str, Any]] = {
+    one: {
+        name: value if _code(value) is None or _is_in_source(one, name) else None for name, value in vars(one).items()
+    }
+    for base in (TD3Policy, Actor, ContinuousCritic, FlattenExtractor)
+    for one in _of_sb3(base)
+}
+
+
+# What is looked at all the time.
+_METHODS = [
+    *((TD3Policy, "predict"), (TD3Policy, "_predict"), (Actor, "forward")),
+    *((ContinuousCritic, "forward"), (ContinuousCritic, "q1_forward"), (nn.Linear, "forward")),
+    (nn.LayerNorm, "forward"),
+]
+_CLASSES, _NAMES = [kind for kind, _ in _METHODS], [name for _, name in _METHODS]
+_METHODS_THEN = [getattr(kind, name) if is_as_written(kind, name) else None for kind, name in _METHODS]
+
+
+def classes_are_as_they_came() -> bool:
+    """Say whether nobody has written to the classes that networks are made of, as far as is cheap to see."""
+    return list(map(getattr, _CLASSES, _NAMES)) == _METHODS_THEN
+
+
+def _replaced(base: type, harmless: Iterable[str]) -> str | None:
+    for one in _of_sb3(base):
+        as_it_came = _AS_THEY_CAME.get(one)
+        for name, value in vars(one).items():
+            if as_it_came is None or name in _OF_EVERY_CLASS or name in harmless:
+                continue
+            overrides = any(name in vars(above) for above in one.__mro__[1:])
+            if as_it_came[name] is not value if name in as_it_came else overrides:
+                return name
+    return None
 
 
 def has_own(model: object, name: str) -> bool:

@@ -4,6 +4,8 @@ The tests walk SB3's classes, so a release with a new method that ``learn()`` ca
 """
 
 import inspect
+import subprocess
+import sys
 from collections import Counter
 from functools import cache
 from importlib.util import find_spec
@@ -218,6 +220,37 @@ def test_a_method_of_a_class_that_is_replaced_is_obeyed(monkeypatch: pytest.Monk
     monkeypatch.undo()
     m.learn(5, reset_num_timesteps=False)
     assert isinstance(m._update, FlatUpdate)
+
+
+BEFORE_THE_IMPORT = """
+from collections import Counter
+import stable_baselines3.td3.policies as policies
+from stable_baselines3.common.buffers import BaseBuffer
+
+calls = Counter()
+
+def counted(owner, name):
+    original = vars(owner)[name]
+    function = getattr(original, "__func__", original)
+    def method(*args, **kwargs):
+        calls[name] += 1
+        return function(*args, **kwargs)
+    setattr(owner, name, staticmethod(method) if isinstance(original, staticmethod) else method)
+
+counted(policies.Actor, "forward")
+counted(policies.ContinuousCritic, "q1_forward")
+counted(BaseBuffer, "_normalize_reward")
+from sb3_ddpg_custom import DDPG
+from sb3_ddpg_custom.updates import FlatUpdate
+
+model = DDPG("MlpPolicy", "Pendulum-v1", policy_kwargs=dict(net_arch=[8]), batch_size=8, learning_starts=8).learn(16)
+print(dict(sorted(calls.items())), isinstance(model._update, FlatUpdate))
+"""
+
+
+def test_what_was_written_to_sb3s_classes_before_the_import_is_called() -> None:
+    answer = subprocess.run([sys.executable, "-c", BEFORE_THE_IMPORT], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "{'_normalize_reward': 8, 'forward': 24, 'q1_forward': 8} False"
 
 
 def test_overridden_names_what_it_found() -> None:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.environments.registry import registered_ids
+from sb3_ddpg_custom.cli.errors import UsageError, did_you_mean
 from sb3_ddpg_custom.cli.experiments.options import SeedsRequest, read_seeds
 from sb3_ddpg_custom.cli.experiments.plan import Job, Setting, name_of_setting, plan_jobs
 from sb3_ddpg_custom.cli.paths import tied_to_start
@@ -24,9 +25,7 @@ def jobs_of(request: TrainRequest, many: SeedsRequest) -> list[Job]:
     request = tied_to_start(request)
     envs, compared = [request.env], list(many.compare)
     for word in many.more:
-        # After --compare a.yml, b.yml is one more setting: no environment has such a name.
-        is_setting = bool(many.compare) and (word.endswith(_FILES) or "=" in word or word in _NAMES)
-        (compared if is_setting else envs).append(word)
+        (compared if many.compare and _is_setting(word) else envs).append(word)
     out = request.out
     if request.name is not None:
         check_folder_name(request.name, "--name")
@@ -42,6 +41,12 @@ def jobs_of(request: TrainRequest, many: SeedsRequest) -> list[Job]:
     return plan_jobs(template, envs, settings, read_seeds(many.seeds or ""))
 
 
+def _is_setting(word: str) -> bool:
+    """Say whether what stands behind ``--compare a.yml`` is one more setting, or is meant to be; or an environment."""
+    is_like_a_preset = did_you_mean(word, _NAMES) != "" and word not in registered_ids()
+    return word.endswith(_FILES) or "=" in word or is_like_a_preset
+
+
 def _setting(text: str, request: TrainRequest) -> Setting:
     """Read one of the settings to compare; ``--config`` and ``--set`` are below all of them."""
     if text.endswith(_FILES):
@@ -55,6 +60,8 @@ def _setting(text: str, request: TrainRequest) -> Setting:
     if text == "default":
         return Setting(name=text, config=request.config, overrides=request.all_overrides)
     if "=" not in text:
-        raise UsageError(f"--compare {text} is neither a .yml file, KEY=VALUE, a preset nor default")
+        raise UsageError(
+            f"--compare {text} is neither a .yml file, KEY=VALUE, a preset nor default{did_you_mean(text, _NAMES)}"
+        )
     overrides = (*request.all_overrides, text)
     return Setting(name=name_of_setting(None, (text,)), config=request.config, overrides=overrides)

@@ -14,6 +14,7 @@ from stable_baselines3.common.type_aliases import DictReplayBufferSamples, Repla
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_ddpg_custom.option_values import StorageName
+from sb3_ddpg_custom.overrides import is_as_written
 from sb3_ddpg_custom.replay.batch_memory import BatchMemory
 from sb3_ddpg_custom.replay.device_records import check_storage
 from sb3_ddpg_custom.replay.draw import Draw
@@ -423,5 +424,6 @@ def _warn_if_memory_is_short(needed_bytes: int) -> None:
         )
 
 
-_OF_SB3_AS_WRITTEN = [getattr(ReplayBuffer, name) for name in _OF_SB3]
-_AS_WRITTEN = [getattr(ReplayBuffer, name) for name in _SAMPLING]
+# None, which nothing equals, where somebody had written to SB3's class before this one was made.
+_AS_WRITTEN = [getattr(ReplayBuffer, name) if is_as_written(ReplayBuffer, name) else None for name in _SAMPLING]
+_OF_SB3_AS_WRITTEN = _AS_WRITTEN[: len(_OF_SB3)]

@@ -74,6 +74,7 @@ def test_what_is_wrong_in_a_study_is_a_sentence(
         (("--seeds", "0", "--on", "slurm:local", "--slurm", "x"), "--slurm x is not such as partition=gpu"),
         (("--seeds", "4294967296"), "--seed 4294967296 is out of range"),
         (("--seeds", "0", "--compare", "x"), "--compare x is neither a .yml file, KEY=VALUE, a preset nor default"),
+        (("--seeds", "0", "--compare", "plain", "robst"), "a preset nor default; did you mean 'robust'?"),
         (("--seeds", "0", "--compare", "a=1"), "--set a: unknown key 'a'"),
         (("--seeds", "0", "--compare", "x.yml", "--config", "y.yml"), "are both files; leave out --config"),
         (("--seeds", "0", "--name", "a/b"), "--name 'a/b' is no name for a folder"),
