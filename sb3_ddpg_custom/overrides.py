@@ -95,7 +95,7 @@ def _code(value: Any) -> CodeType | None:
     return code if isinstance(code, CodeType) else None
 
 
-# Classes can be written to as well: these are SB3's as they came, with None for what somebody had written to them before.
+# Classes can be written to as well: these are SB3's as they came; None stands for what somebody wrote to them before.
 _AS_THEY_CAME: dict[type, dict[str, Any]] = {
     one: {
         name: value if _code(value) is None or _is_in_source(one, name) else None for name, value in vars(one).items()
