@@ -36,6 +36,8 @@ atexit.register(shutil.rmtree, os.environ["SB3_LOGDIR"], ignore_errors=True)
 # Small nets, few steps before the first update, and no frames to draw.
 SMALL = ("--set=policy_kwargs.net_arch=[16,16]", "--set=learning_starts=20", "--set=batch_size=16", "--set=gamma=0.9")
 
+DRAW_CURVE = "sb3_ddpg_custom.cli.figures.curve.draw_learning_curve"
+
 
 class IdentityEnv(gym.Env[Any, Any]):
     """One-step task: answer the observation; the reward is minus the squared difference."""
@@ -93,14 +95,19 @@ class Tiny(gym.Env[Any, Any]):
 
 @pytest.fixture(scope="session")
 def ddpg() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Call ``ddpg`` as the shell would, but in this process; ``code`` is the exit code to expect."""
+    """Call ``ddpg`` as the shell would, but in this process.
+
+    ``code`` is the exit code to expect; without ``curve`` no learning curve is drawn, which takes a third of the time.
+    """
     # Without Gymnasium's checker, whose warnings about NaN would be errors here.
     gym.register("Tiny-v0", lambda **kwargs: Tiny(**kwargs), max_episode_steps=20, disable_env_checker=True)
 
-    def call(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    def call(*arguments: object, code: int = 0, curve: bool = False) -> subprocess.CompletedProcess[str]:
         command = ["ddpg", *map(str, arguments)]
         out, err = io.StringIO(), io.StringIO()
+        drawn = contextlib.nullcontext() if curve else mock.patch(DRAW_CURVE, lambda *_: None)
         with (
+            drawn,
             mock.patch.object(sys, "argv", command),
             # --debug leaves a variable behind; rich must neither fold lines nor draw bars.
             mock.patch.dict(os.environ, {"DDPG_DEBUG": "", "COLUMNS": "200", "TERM": "dumb"}),
@@ -132,7 +139,7 @@ def tiny_run(
 ) -> Path:
     """The folder of a finished run on ``Tiny-v0``; tests only read it."""
     out = tmp_path_factory.mktemp("tiny")
-    ddpg("train", "Tiny-v0", "--out", out, *small)
+    ddpg("train", "Tiny-v0", "--out", out, *small, curve=True)
     return out / "Tiny-v0" / "1"
 
 
@@ -145,6 +152,7 @@ def pendulum_run(
     printed = ddpg(
         *("train", "pendulum", "--steps", 600, "--eval-every", 300, "--eval-episodes", 2, "--seed", 7),
         *("--out", out, "--video", "cubic", *SMALL),
+        curve=True,
     )
     return out / "Pendulum-v1" / "1", printed
 

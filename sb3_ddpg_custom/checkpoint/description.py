@@ -1,6 +1,7 @@
 """What a model is, as plain JSON: spaces, policy, settings and versions, for whoever reads a zip without unpickling."""
 
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -60,6 +61,11 @@ def describe_space(space: spaces.Space[Any]) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Name the versions that results depend on."""
+    return dict(_versions())
+
+
+@cache  # each is parsed from a file, and every checkpoint names them
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

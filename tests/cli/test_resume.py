@@ -180,7 +180,7 @@ def test_a_run_that_was_killed_behind_its_last_step_is_completed(ddpg: Ddpg, tin
     shutil.copytree(tiny_run, run)
     for name in ("final.zip", "curve.png", "state/done"):
         (run / name).unlink()
-    ddpg("resume", run)
+    ddpg("resume", run, curve=True)
     assert (run / "curve.png").exists()
     assert_same_run(tiny_run, run)
     assert points(run) == points(tiny_run)

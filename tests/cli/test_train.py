@@ -65,7 +65,7 @@ def test_a_curve_or_film_that_fails_costs_a_line_only(
         raise OSError("no room for pictures")
 
     monkeypatch.setattr("sb3_ddpg_custom.cli.figures.curve.draw_learning_curve", fail)
-    printed = ddpg("train", "Tiny-v0", "--out", tmp_path, *small)
+    printed = ddpg("train", "Tiny-v0", "--out", tmp_path, *small, curve=True)
     assert "no curve: no room for pictures" in printed.stderr
     assert "learning curve" not in printed.stdout
     assert (tmp_path / "Tiny-v0" / "1" / "final.zip").exists()

@@ -78,20 +78,20 @@ def test_saturation_and_overestimation_of_a_model_that_has_both() -> None:
     assert found.overestimation == pytest.approx(found.q_predicted - found.q_realised)
 
 
-@pytest.mark.parametrize("update", ["autograd", "analytic", "compiled"])
-def test_it_is_logged_and_changes_nothing(update: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("update", "steps"), [("autograd", 400), ("analytic", 400), ("compiled", 1400)])
+def test_it_is_logged_and_changes_nothing(update: str, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     if update == "compiled":
         pytest.importorskip("numba")
     recorder = Recorder()
     model = DDPG("MlpPolicy", "Pendulum-v1", update=update, **SMALL)  # type: ignore[arg-type]
     model.set_logger(Logger(None, [recorder]))
-    model.learn(2000, log_interval=1)
+    model.learn(steps, log_interval=1)
     logged = [row for row in recorder.rows if "diagnosis/saturated_actions" in row]
-    assert [row["step"] for row in logged] == [200, 1200]
+    assert [row["step"] for row in logged] == [200, 1200][: 1 + (steps > 1200)]
     assert {f"diagnosis/{name}" for name in Diagnosis._fields} <= logged[-1].keys()
     monkeypatch.setattr("sb3_ddpg_custom.diagnosis.diagnose.diagnose", lambda model: None)
     other = DDPG("MlpPolicy", "Pendulum-v1", update=update, **SMALL)  # type: ignore[arg-type]
-    other.learn(2000, log_interval=1)
+    other.learn(steps, log_interval=1)
     for one, two in zip(model.policy.parameters(), other.policy.parameters(), strict=True):
         assert th.equal(one, two)
 

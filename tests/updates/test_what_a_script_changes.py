@@ -41,7 +41,7 @@ def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def model(update: Any, **kwargs: Any) -> Any:
-    settings = {"policy_kwargs": {"net_arch": [8, 6]}, "learning_starts": 10, "batch_size": 8, "buffer_size": 100}
+    settings = {"policy_kwargs": {"net_arch": [8, 6]}, "learning_starts": 6, "batch_size": 8, "buffer_size": 100}
     m = make_model(update=update, **{**settings, **kwargs})
     m.policy.double()
     return m
@@ -54,7 +54,7 @@ class Change(BaseCallback):
     :param at: after how many steps of this training
     """
 
-    def __init__(self, change: Callable[[Any], object], at: int = 7) -> None:
+    def __init__(self, change: Callable[[Any], object], at: int = 4) -> None:
         super().__init__()
         self.change, self.at = change, at
 
@@ -65,19 +65,19 @@ class Change(BaseCallback):
 
 
 def between_learns(m: Any, change: Callable[[Any], object]) -> None:
-    m.learn(16)
+    m.learn(10)
     change(m)
-    m.learn(12, reset_num_timesteps=False)
+    m.learn(6, reset_num_timesteps=False)
 
 
 def in_a_callback(m: Any, change: Callable[[Any], object]) -> None:
-    m.learn(14).learn(16, callback=Change(change), reset_num_timesteps=False)
+    m.learn(9).learn(9, callback=Change(change), reset_num_timesteps=False)
 
 
 def between_trainings(m: Any, change: Callable[[Any], object]) -> None:
-    m.learn(16)
+    m.learn(10)
     change(m)
-    for _ in range(8):
+    for _ in range(5):
         m.train(1, m.batch_size)
 
 
@@ -110,6 +110,8 @@ def by_autograd(place: str, change: str) -> list[th.Tensor]:
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("change", CHANGES)
 def test_it_ends_where_autograd_ends(update: str, place: str, change: str) -> None:
+    if update == "auto" and place != "in_a_callback" and find_spec("numba"):
+        pytest.skip("it is what compiled is")
     ours = trained(update, place, change)
     for a, b in zip(ours, by_autograd(place, change), strict=True):
         th.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
