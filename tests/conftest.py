@@ -23,6 +23,9 @@ from stable_baselines3.common import policies
 from stable_baselines3.common.preprocessing import preprocess_obs
 
 from sb3_ddpg_custom.cli.app import main
+from sb3_ddpg_custom.cli.child_processes import start_server
+from sb3_ddpg_custom.cli.environments.processes import PRELOADED
+from sb3_ddpg_custom.cli.experiments.engines.local import _IMPORTED_ONCE
 from sb3_ddpg_custom.wrappers import episode_log
 
 # A shell ignores SIGINT in what it runs in the background, and processes inherit that.
@@ -35,6 +38,13 @@ atexit.register(shutil.rmtree, os.environ["SB3_LOGDIR"], ignore_errors=True)
 
 # Small nets, few steps before the first update, and no frames to draw.
 SMALL = ("--set=policy_kwargs.net_arch=[16,16]", "--set=learning_starts=20", "--set=batch_size=16", "--set=gamma=0.9")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the server from which processes are forked with all that any test needs; the first one would choose."""
+    if hasattr(config, "workerinput"):
+        start_server((*PRELOADED, *_IMPORTED_ONCE))
+
 
 DRAW_CURVE = "sb3_ddpg_custom.cli.figures.curve.draw_learning_curve"
 
@@ -105,7 +115,7 @@ def ddpg() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
     def call(*arguments: object, code: int = 0, curve: bool = False) -> subprocess.CompletedProcess[str]:
         command = ["ddpg", *map(str, arguments)]
         out, err = io.StringIO(), io.StringIO()
-        drawn = contextlib.nullcontext() if curve else mock.patch(DRAW_CURVE, lambda *_: None)
+        drawn = contextlib.nullcontext() if curve else mock.patch(DRAW_CURVE, return_value=None)
         with (
             drawn,
             mock.patch.object(sys, "argv", command),

@@ -135,17 +135,17 @@ CASES: dict[str, Callable[[], Any]] = {
     ),
     "AdamW": lambda: make_model(single(), policy_kwargs={"optimizer_class": th.optim.AdamW}),
     "pre-tanh penalty": lambda: make_model(single(), pre_tanh_penalty=0.5),
-    "autograd": lambda: make_model(single(), update="autograd"),
+    "autograd": lambda: make_model(single(), update="autograd", train_freq=4),
     "by hand": lambda: make_model(single(), update="analytic"),
     "layer norm": lambda: make_model(single(), policy_kwargs={"layer_norm": "both"}),
     "layer norm through autograd": lambda: make_model(
-        single(), policy_kwargs={"layer_norm": "critic"}, update="autograd"
+        single(), policy_kwargs={"layer_norm": "critic"}, update="autograd", train_freq=4
     ),
     "normalised in the policy": lambda: make_model(
         envs(n_envs=2, max_episode_steps=25), policy_kwargs={"normalize_observations": True}, action_noise=noise()
     ),
     "normalised in the policy, autograd": lambda: make_model(
-        single(), policy_kwargs={"normalize_observations": True}, update="autograd"
+        single(), policy_kwargs={"normalize_observations": True}, update="autograd", train_freq=4
     ),
     "batch norm, own networks": lambda: make_model(single(), policy_kwargs={"activation_fn": th.nn.Tanh}),
 }
