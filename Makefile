@@ -40,7 +40,8 @@ type: $(VENV)/.installed-test
 	$(BIN)/mypy
 	$(BIN)/mypy tests
 
-check: lint type test-long test  ## everything CI runs
+check: $(VENV)/.installed-test  ## everything CI runs, side by side: much of it waits for something else than a core
+	$(MAKE) --jobs 4 $(if $(filter output-sync,$(.FEATURES)),--output-sync) lint type test-long test
 
 docs: $(VENV)/.installed  ## build the site from docs/ into site/; a dead link fails
 	$(PIP) install --quiet -c constraints.txt -e ".[docs]"

@@ -12,7 +12,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kills.py"
 
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="forks, and SIGKILL")
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 def test_twenty_kills_change_nothing() -> None:
     settings = ("--set", "replay_buffer_kwargs.priority_exponent=0.6", "--set", "normalize=true", "--set", "n_envs=2")
     ended = subprocess.run(
