@@ -25,7 +25,7 @@ from stable_baselines3.common.preprocessing import preprocess_obs
 from sb3_ddpg_custom.cli.app import main
 from sb3_ddpg_custom.cli.child_processes import start_server
 from sb3_ddpg_custom.cli.environments.processes import PRELOADED
-from sb3_ddpg_custom.cli.experiments.engines.local import _IMPORTED_ONCE
+from sb3_ddpg_custom.cli.experiments.engines.local import IMPORTED_ONCE
 from sb3_ddpg_custom.wrappers import episode_log
 
 # A shell ignores SIGINT in what it runs in the background, and processes inherit that.
@@ -43,7 +43,7 @@ SMALL = ("--set=policy_kwargs.net_arch=[16,16]", "--set=learning_starts=20", "--
 def pytest_configure(config: pytest.Config) -> None:
     """Start the server from which processes are forked with all that any test needs; the first one would choose."""
     if hasattr(config, "workerinput"):
-        start_server((*PRELOADED, *_IMPORTED_ONCE))
+        start_server((*PRELOADED, *IMPORTED_ONCE))
 
 
 DRAW_CURVE = "sb3_ddpg_custom.cli.figures.curve.draw_learning_curve"

@@ -120,7 +120,7 @@ def halving(progress: float) -> float:
 
 # name: (policy, env, arguments, steps); every value is made anew for each of the two
 CASES: dict[str, Any] = {
-    "a thousand updates": lambda: ("MlpPolicy", pendulum(), {"action_noise": normal(), "batch_size": 100}, 1200),
+    "thousands of updates": lambda: ("MlpPolicy", pendulum(), {"action_noise": normal(), "batch_size": 100}, 2200),
     "several envs": lambda: ("MlpPolicy", pendulum(3), {"action_noise": normal(), "gradient_steps": 2}, 300),
     "as many updates as steps": lambda: ("MlpPolicy", pendulum(3), {"gradient_steps": -1, "train_freq": 5}, 250),
     "episodes": lambda: ("MlpPolicy", pendulum(), {"train_freq": (1, "episode"), "gradient_steps": -1}, 300),

@@ -110,8 +110,6 @@ def by_autograd(place: str, change: str) -> list[th.Tensor]:
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("change", CHANGES)
 def test_it_ends_where_autograd_ends(update: str, place: str, change: str) -> None:
-    if update == "auto" and place != "in_a_callback" and find_spec("numba"):
-        pytest.skip("it is what compiled is")
     ours = trained(update, place, change)
     for a, b in zip(ours, by_autograd(place, change), strict=True):
         th.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
