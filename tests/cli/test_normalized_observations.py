@@ -56,7 +56,8 @@ def test_a_dict_policy_is_rebuilt(tmp_path: Path) -> None:
 
     env = SimpleMultiObsEnv(discrete_actions=False, random_start=False)
     kwargs = {"normalize_observations": True, "net_arch": [8]}
-    model = DDPG("MultiInputPolicy", env, learning_starts=20, buffer_size=100, policy_kwargs=kwargs, seed=0).learn(40)
+    small = {"learning_starts": 20, "buffer_size": 100, "batch_size": 8, "policy_kwargs": kwargs}
+    model = DDPG("MultiInputPolicy", env, **small, seed=0).learn(40)
     model.save(tmp_path / "model.zip")
     assert isinstance(model.observation_space, spaces.Dict)
     rebuilt = build_policy(read_checkpoint(tmp_path / "model.zip"), model.observation_space, model.action_space)
