@@ -7,14 +7,16 @@ SOURCES := sb3_ddpg_custom wrappers cli zoo_configs tests benchmarks docs exampl
 
 .PHONY: train test test-long format lint type check docs pictures campaign tables release-check clean
 
-$(VENV)/.installed: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --quiet -c constraints.txt -e .
 	touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
+$(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --quiet -c constraints.txt -e ".[test]"
-	touch $@
+	touch $(VENV)/.installed $@
 
 train: $(VENV)/.installed  ## install, train Pendulum-v1, evaluate the result
 	$(BIN)/ddpg train pendulum --seed 0
@@ -25,8 +27,10 @@ PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n au
 test: $(VENV)/.installed-test  ## install the test extra and run the tests, but for those that take ten seconds and more
 	$(PYTEST) -m "not long"
 
+LONG = $(shell grep -rl --include='*.py' mark.long tests)
+
 test-long: $(VENV)/.installed-test  ## run the others: kills, clusters, searches, a new environment
-	$(PYTEST) -m long
+	$(PYTEST) -m long $(LONG)
 
 format: $(VENV)/.installed-test  ## rewrite the sources in the house format
 	$(BIN)/ruff format $(SOURCES)

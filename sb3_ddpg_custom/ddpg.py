@@ -353,7 +353,9 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, CollectingAlgorithm, OptimizingAl
                 buffer.gamma = self.gamma  # which a script may have changed
             by_hand = self._updates.by_hand
             if by_hand is not None:  # which copies a batch before it takes the next one
-                drawn = by_hand.takes_draws and buffer.draws(count, batch_size, self._vec_normalize_env)
+                drawn = by_hand.takes_draws and buffer.draws(
+                    count, batch_size, self._vec_normalize_env, by_hand.random_integers
+                )
                 return drawn or buffer.batches(count, batch_size, self._vec_normalize_env)
         return (buffer.sample(batch_size, env=self._vec_normalize_env) for _ in range(count))
 

@@ -81,7 +81,12 @@ def test_it_trains_with_every_other_option_and_its_zip_is_the_model(tmp_path: Pa
 
 def test_dict_observations_are_read_part_by_part(tmp_path: Path) -> None:
     env = SimpleMultiObsEnv(discrete_actions=False, random_start=False)
-    small = {"learning_starts": 20, "buffer_size": 100, "batch_size": 8, "policy_kwargs": {"net_arch": [8]}}
+    small: dict[str, Any] = {
+        "learning_starts": 20,
+        "buffer_size": 100,
+        "batch_size": 8,
+        "policy_kwargs": {"net_arch": [8]},
+    }
     model: Any = DDPG("SimbaPolicy", env, **small, seed=0)
     model.learn(40).save(tmp_path / "model.zip")
     assert list(model.policy.normalizer.parts) == ["vec"]  # the other part is an image

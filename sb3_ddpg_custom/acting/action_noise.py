@@ -202,9 +202,10 @@ def wants_progress(noise: ActionNoise | None) -> bool:
 
     :param noise: any SB3 action noise, or None
     """
-    noises = noise.noises if isinstance(noise, VectorizedActionNoise) else [noise]
     # Asking an abstract class about every env's noise costs more than setting a scale.
-    return any(ProgressNoise in kind.__mro__ for kind in {type(one) for one in noises})
+    if isinstance(noise, VectorizedActionNoise):
+        return any(ProgressNoise in kind.__mro__ for kind in {type(one) for one in noise.noises})
+    return ProgressNoise in type(noise).__mro__
 
 
 def report_progress(noise: ActionNoise | None, progress_remaining: float, episode: int) -> None:

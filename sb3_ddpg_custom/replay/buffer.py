@@ -1,7 +1,7 @@
 """SB3's replay buffer on record storage: the buffer that ``DDPG`` uses."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import repeat
 from typing import Any
 
@@ -28,6 +28,13 @@ from sb3_ddpg_custom.replay.storage import TransitionStorage
 _BYTES_AT_ONCE = 1_000_000
 # A GPU has no such need: one transfer of row numbers serves a training, up to this.
 _BYTES_AT_ONCE_ON_DEVICE = 64_000_000
+
+
+Integers = Callable[[int, int], NDArray[np.integer]]
+
+
+def _integers(high: int, size: int) -> NDArray[np.integer]:
+    return np.random.randint(0, high, size=size)
 
 
 # What a shared gather does without, of SB3's and of ours.
@@ -258,12 +265,15 @@ class ReplayBuffer(TransitionStorage):
                 for draw in draws:
                     yield self._samples(draw, None)
 
-    def draws(self, count: int, batch_size: int, env: VecNormalize | None = None) -> Iterator[Draw] | None:
+    def draws(
+        self, count: int, batch_size: int, env: VecNormalize | None = None, integers: Integers = _integers
+    ) -> Iterator[Draw] | None:
         """Draw what :meth:`batches` would, and leave the gathering to who computes with it.
 
         :param count: how many batches
         :param batch_size: transitions in each
         :param env: see :meth:`sample`
+        :param integers: draws so many numbers below another from NumPy's global generator
         :return: batches, each to be read before something is added; None where there is more to gathering than to copy
         :raises ValueError: if the buffer is empty
         """
@@ -274,7 +284,7 @@ class ReplayBuffer(TransitionStorage):
         if filled == 0:
             raise ValueError("the replay buffer is empty: add transitions before you sample")
         about = self.records, self.n_envs, self.n_steps, self.gamma, (self.pos - 1) % self.buffer_size, self._samples
-        return (Draw(self._draw(np.random.randint(0, filled, size=batch_size)), *about) for _ in range(count))
+        return (Draw(self._draw(integers(filled, batch_size), integers), *about) for _ in range(count))
 
     def _samples_as_written_here(self) -> bool:
         kind = type(self)
@@ -287,11 +297,11 @@ class ReplayBuffer(TransitionStorage):
             memory = self._batch_memory = BatchMemory(self.records, count, batch_size)
         return memory
 
-    def _draw(self, batch_inds: NDArray[np.integer]) -> NDArray[np.integer]:
+    def _draw(self, batch_inds: NDArray[np.integer], integers: Integers = _integers) -> NDArray[np.integer]:
         """Draw an env for each row, and number the transitions: row * n_envs + env."""
         if self.n_envs == 1:
             return batch_inds  # as SB3, whose draw from one env takes nothing from the generator
-        return batch_inds * self.n_envs + np.random.randint(0, self.n_envs, size=len(batch_inds))
+        return batch_inds * self.n_envs + integers(self.n_envs, len(batch_inds))
 
     def _get_samples(  # type: ignore[override]
         self, batch_inds: NDArray[np.integer], env: VecNormalize | None = None

@@ -3,8 +3,10 @@
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+import numpy as np
 import torch as th
 from gymnasium import spaces
+from numpy.typing import NDArray
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.td3.policies import TD3Policy
 
@@ -53,6 +55,15 @@ class FlatUpdate(ABC):
         :param batch: as for :meth:`__call__`; where the update ``takes_draws`` also one that is not gathered yet
         :param gamma: as for :meth:`__call__`
         """
+
+    def random_integers(self, high: int, size: int) -> NDArray[np.integer]:
+        """Draw the numbers of transitions from NumPy's global generator.
+
+        :param high: exclusive
+        :param size: how many
+        :return: (size,)
+        """
+        return np.random.randint(0, high, size=size)
 
     def __call__(self, batch: Batch, gamma: float) -> UpdateResult:
         """Change the networks once; see :meth:`sb3_ddpg_custom.updates.Update.__call__`."""

@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ddpg_custom import DDPG, AnnealedActionNoise, EpisodeBias, EpisodeScaledActionNoise, PerEnvActionNoise
 from sb3_ddpg_custom.acting.action_noise import fit_to_envs, report_progress
-from sb3_ddpg_custom.acting.noise_of_all_envs import NoiseAtOnce, at_once
+from sb3_ddpg_custom.acting.noise_of_all_envs import NoiseAtOnce, QuickNormalNoise, at_once
 
 
 def normal(sigma: float = 1.0) -> NormalActionNoise:
@@ -248,5 +248,47 @@ def test_a_noise_of_another_class_is_asked_itself() -> None:
 
     assert NoiseAtOnce(Own(normal(), 2))().tolist() == [[7.0], [7.0]]
     assert at_once(None) is None
-    single = normal()
+    single = EpisodeBias(action_dim=1, bias=0.5)
     assert at_once(single) is single
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(KNOWN[name] for name in ("normal", "normal in float64", "actions of two dimensions")),
+        UNKNOWN["one number for all components"],
+        lambda: NormalActionNoise(np.zeros(3, np.float32), np.full(3, 0.1, np.float32)),
+        lambda: NormalActionNoise(np.zeros(3), np.full(3, np.nan)),
+        lambda: NormalActionNoise(np.zeros(1), np.full(3, 0.1)),
+    ],
+)
+def test_one_envs_normal_noise_is_what_sb3_draws(make: Any) -> None:
+    own, sb3s = make(), make()
+    np.random.seed(3)
+    expected = [(sb3s(), np.random.random()) for _ in range(5)]
+    quick: Any = at_once(own)
+    assert isinstance(quick, QuickNormalNoise)
+    np.random.seed(3)
+    for noise, following in expected:
+        drawn = quick()
+        np.testing.assert_array_equal(drawn, noise)
+        assert drawn.dtype == noise.dtype
+        assert np.random.random() == following
+
+
+def test_what_normal_noise_cannot_be_is_said_as_by_numpy() -> None:
+    noise: Any = at_once(NormalActionNoise(np.zeros(2), np.array([0.1, -0.1])))
+    with pytest.raises(ValueError, match="scale < 0"):
+        noise()
+
+
+def test_a_normal_noise_that_draws_in_its_own_way_is_asked_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(NormalActionNoise):
+        def __call__(self) -> NDArray[Any]:
+            return np.full(1, 7.0)
+
+    own = Own(np.zeros(1), np.ones(1))
+    assert at_once(own) is own
+    plain = normal()
+    monkeypatch.setattr(NormalActionNoise, "__call__", lambda self: np.full(1, 8.0))
+    assert at_once(plain) is plain

@@ -3,7 +3,6 @@
 import os
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from helpers import Ddpg
 from helpers.fake_hub import TOKEN, FakeHub, fake_hub
+from helpers.forked import run_ddpg
 
 pytest.importorskip("huggingface_hub")
 REPO = "ada/ddpg-pendulum"
@@ -37,8 +37,7 @@ def cli(hub: FakeHub, tmp_path: Path) -> Any:
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             **variables,
         }
-        command = [sys.executable, "-m", "sb3_ddpg_custom.cli", *map(str, arguments)]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        done = run_ddpg(list(map(str, arguments)), tmp_path, environment)
         assert done.returncode == code, done.stderr
         assert "Traceback" not in done.stderr
         return done

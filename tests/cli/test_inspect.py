@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,26 +94,34 @@ class Touch:
         return Path.touch, (self.path,)
 
 
+def add_zeros(archive: zipfile.ZipFile, name: str, megabytes: int, head: bytes = b"") -> None:
+    """Add a member that unpacks to ``head`` and so many megabytes of zeros, of which one is compressed."""
+    deflate, zeros = zlib.compressobj(wbits=-zlib.MAX_WBITS), bytes(2**20)
+    begin = deflate.compress(head) + deflate.flush(zlib.Z_FULL_FLUSH)
+    megabyte = deflate.compress(zeros) + deflate.flush(zlib.Z_FULL_FLUSH)  # the same again and again
+    info = zipfile.ZipInfo(name)
+    archive.writestr(info, begin + megabyte * megabytes + deflate.flush())
+    info.compress_type, info.file_size, info.CRC = zipfile.ZIP_DEFLATED, len(head) + megabytes * 2**20, zlib.crc32(head)
+    for _ in range(megabytes):
+        info.CRC = zlib.crc32(zeros, info.CRC)
+
+
 def bombs() -> dict[str, Callable[[Path], None]]:
     """Files of some hundred kilobytes that would unpack to a gigabyte."""
 
     def zipped(**members: int) -> Callable[[Path], None]:
         def write(path: Path) -> None:
-            with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            with zipfile.ZipFile(path, "w") as archive:
                 for name, megabytes in members.items():
-                    with archive.open(name.replace("_", "."), "w", force_zip64=True) as member:
-                        for _ in range(megabytes):
-                            member.write(bytes(2**20))
+                    add_zeros(archive, name.replace("_", "."), megabytes)
 
         return write
 
     def npz(path: Path) -> None:
         head = io.BytesIO()
         np.lib.format.write_array_header_1_0(head, {"descr": "<f8", "fortran_order": False, "shape": (2**27,)})
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("rewards.npy", "w") as member:
-            member.write(head.getvalue())
-            for _ in range(1024):
-                member.write(bytes(2**20))
+        with zipfile.ZipFile(path, "w") as archive:
+            add_zeros(archive, "rewards.npy", 1024, head.getvalue())
 
     return {
         "weights.zip": zipped(data=1, policy_pth=1024),

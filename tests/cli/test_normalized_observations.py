@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_a_dict_policy_is_rebuilt(tmp_path: Path) -> None:
 
     env = SimpleMultiObsEnv(discrete_actions=False, random_start=False)
     kwargs = {"normalize_observations": True, "net_arch": [8]}
-    small = {"learning_starts": 20, "buffer_size": 100, "batch_size": 8, "policy_kwargs": kwargs}
+    small: dict[str, Any] = {"learning_starts": 20, "buffer_size": 100, "batch_size": 8, "policy_kwargs": kwargs}
     model = DDPG("MultiInputPolicy", env, **small, seed=0).learn(40)
     model.save(tmp_path / "model.zip")
     assert isinstance(model.observation_space, spaces.Dict)

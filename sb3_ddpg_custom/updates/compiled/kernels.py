@@ -29,7 +29,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 Array = NDArray[Any]
 
 
-def _compiled(function: F, *, fastmath: Any = frozenset({"reassoc", "contract", "nsz"})) -> F:
+def compiled(function: F, *, fastmath: Any = frozenset({"reassoc", "contract", "nsz"})) -> F:
+    """Have a function compiled when it is called first, and its machine code kept for the next process."""
     # Sums may be added up in any order, as every BLAS does; NaN and infinity keep their meaning. Other threads may run.
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": fastmath and set(fastmath)}
     try:
@@ -108,18 +109,18 @@ class AdamOptions(NamedTuple):
     decoupled: bool = False
 
 
-@_compiled
+@compiled
 def options_in(row: NDArray[np.float64]) -> AdamOptions:
     """Read options out of an array, which takes less time to hand over."""
     return AdamOptions(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7] > 0)
 
 
-@_compiled
+@compiled
 def _cut(row: Array, start: int, rows: int, columns: int) -> Array:
     return row[start : start + rows * columns].reshape(rows, columns)
 
 
-@_compiled
+@compiled
 def forward(layers: NDArray[np.int64], parameters: Array, values: Array, batch_size: int) -> Array:
     """Compute y = max(0, x Wᵀ + b) of each layer from that before it; the last one is y = x Wᵀ + b.
 
@@ -146,7 +147,7 @@ def forward(layers: NDArray[np.int64], parameters: Array, values: Array, batch_s
     return y
 
 
-@_compiled
+@compiled
 def normalise(y: Array, bias: Array, scale_and_shift: Array, normed: Array, factors: Array) -> None:
     """Turn x Wᵀ into max(0, n g + h), n = (z - mean z) / √(var z + ε), z = x Wᵀ + b; mean and variance are each row's.
 
@@ -176,7 +177,7 @@ def normalise(y: Array, bias: Array, scale_and_shift: Array, normed: Array, fact
             own[k] = zero if result < zero else result
 
 
-@_compiled
+@compiled
 def through_norm(delta: Array, y: Array, scale: Array, normed: Array, factors: Array, behind: Array) -> None:
     """Turn ∂L/∂y of y = max(0, v), v = n g + h, into ∂L/∂z = (d - mean d - n mean (d n)) / √(var z + ε), d = g ∂L/∂v.
 
@@ -199,7 +200,7 @@ def through_norm(delta: Array, y: Array, scale: Array, normed: Array, factors: A
             own[k] = (own[k] - mean - n[k] * along) * factor
 
 
-@_compiled
+@compiled
 def backward(layers: NDArray[np.int64], parameters: Array, values: Array, deltas: Array, batch_size: int) -> None:
     """Compute ∂L/∂z of each layer from that behind it: ∂L/∂x = δ W, and z counts where ReLU let it through."""
     zero = deltas.dtype.type(0)
@@ -220,7 +221,7 @@ def backward(layers: NDArray[np.int64], parameters: Array, values: Array, deltas
                 before[row, column] = zero if x[row, column] <= zero else before[row, column]
 
 
-@_compiled
+@compiled
 def parameter_gradients(network: Network, ones: Array) -> None:
     """Compute ∂L/∂W = δᵀ x and ∂L/∂b = Σ δ over the batch, ∂L/∂g = Σ n ∂L/∂v and ∂L/∂h = Σ ∂L/∂v, of all layers.
 
@@ -239,7 +240,7 @@ def parameter_gradients(network: Network, ones: Array) -> None:
             sum_of_products(behind, _cut(normed, norm_at, batch_size, outputs), slopes[0])
 
 
-@_compiled
+@compiled
 def sum_of_products(a: Array, b: Array, out: Array) -> None:
     """Write Σ a b over the rows of two matrices."""
     out[:] = 0
@@ -249,7 +250,7 @@ def sum_of_products(a: Array, b: Array, out: Array) -> None:
             out[k] += left[k] * right[k]
 
 
-@_compiled
+@compiled
 def end_of(layers: NDArray[np.int64], part: int) -> int:
     """Tell where one of the parameters W, b, and g and h where there is a norm, of each layer in turn, ends."""
     for i in range(len(layers)):
@@ -260,7 +261,7 @@ def end_of(layers: NDArray[np.int64], part: int) -> int:
     return -1
 
 
-@_compiled
+@compiled
 def descend(network: Network, options: AdamOptions, norm: float, max_norm: float, tau: float) -> None:
     """Clip the gradient, make Adam's step, and let the target network follow: θ' ← (1 - τ) θ' + τ θ."""
     parameters, gradients, targets = network.parameters, network.gradient, network.targets
@@ -305,7 +306,7 @@ def descend(network: Network, options: AdamOptions, norm: float, max_norm: float
         targets[k] = keep * targets[k] + share * parameters[k]
 
 
-@_compiled
+@compiled
 def critic_gradient(
     actor: Network,
     critic: Network,
@@ -345,7 +346,7 @@ def critic_gradient(
     parameter_gradients(critic, ones)
 
 
-@_compiled
+@compiled
 def actor_gradient(actor: Network, critic: Network, ones: Array, statistics: Array, penalty: float, count: int) -> None:
     """Compute the gradient of -J + c mean z², J = mean Q(s, μ(s)), μ(s) = tanh(z): descending it ascends J.
 
@@ -380,7 +381,7 @@ def actor_gradient(actor: Network, critic: Network, ones: Array, statistics: Arr
     parameter_gradients(actor, ones)
 
 
-@_compiled
+@compiled
 def step(
     network: Network,
     options: NDArray[np.float64],
@@ -403,7 +404,7 @@ def step(
     return True
 
 
-@_compiled
+@compiled
 def squash(actions: Array, layers: NDArray[np.int64], values: Array) -> None:
     """Turn an actor's last y into actions a = tanh(y), and write them into a critic's input (s, a), too.
 
@@ -419,7 +420,7 @@ def squash(actions: Array, layers: NDArray[np.int64], values: Array) -> None:
             inputs[row, features + column] = actions[row, column]
 
 
-@_compiled
+@compiled
 def update(
     actor: Network,
     critic: Network,
@@ -454,7 +455,7 @@ def update(
         step(actor, options[0], statistics, ACTOR_NORM, max_norm, tau, guards)
 
 
-@_compiled
+@compiled
 def act(layers: NDArray[np.int64], parameters: Array, values: Array, observations: Array) -> Array:
     """Compute μ(s).
 
@@ -468,7 +469,7 @@ def act(layers: NDArray[np.int64], parameters: Array, values: Array, observation
     return np.tanh(forward(layers, parameters, values, n))
 
 
-@_compiled
+@compiled
 def load(
     observations: Array,
     actions: Array,
@@ -501,7 +502,7 @@ def load(
         numbers[2, row] = 2 * weights[row, 0] / count
 
 
-@partial(_compiled, fastmath=False)  # bit by bit what NumPy makes of a batch, and so no fused operations
+@partial(compiled, fastmath=False)  # bit by bit what NumPy makes of a batch, and so no fused operations
 def gather(
     indices: NDArray[np.int64],
     fields: tuple[Array, Array, Array, Array, NDArray[np.bool_], NDArray[np.bool_]],
@@ -551,7 +552,7 @@ def gather(
     return True
 
 
-@_compiled
+@compiled
 def normalize(observations: Array, mean: Array, deviation: Array, clip: float, normalized: Array) -> None:
     """Compute clip((s - mean) / deviation, ±clip) in float64; NaN comes through.
 
@@ -579,7 +580,7 @@ def _look(_: Any, counts: Any, place: Any) -> Any:
     return types.int64(counts, place), generate
 
 
-@_compiled
+@compiled
 def watch(counts: NDArray[np.int64], place: int, seen: int, looks: int) -> int:
     """Look at a count until it is another one, or for so long.
 
@@ -595,13 +596,13 @@ def watch(counts: NDArray[np.int64], place: int, seen: int, looks: int) -> int:
     return made
 
 
-def is_compiled(compiled: Any = update) -> bool:
+def is_compiled(machine_code: Any = update) -> bool:
     """Say whether a function's machine code lies on the disk, or is in this process already.
 
-    :param compiled: one of this file
+    :param machine_code: one of this file
     """
-    folder, function = compiled.stats.cache_path, compiled.py_func
+    folder, function = machine_code.stats.cache_path, machine_code.py_func
     version = f"py{sys.version_info[0]}{sys.version_info[1]}"
     name = f"kernels.{function.__name__}-{function.__code__.co_firstlineno}.{version}*.nbi"
     kept = folder is not None and any(Path(folder).glob(name))
-    return kept or bool(compiled.signatures)
+    return kept or bool(machine_code.signatures)
