@@ -67,6 +67,7 @@ class QuickNormalNoise(ActionNoise):
             type(mean) is type(sigma) is np.ndarray
             and mean.dtype is sigma.dtype is _FLOAT64
             and mean.shape == sigma.shape
+            and getattr(np.random.normal, "__self__", None) is np.random.mtrand._rand
         ):
             means, sigmas = mean.ravel().tolist(), sigma.ravel().tolist()
             if not any(means) and all(one >= 0 for one in sigmas):

@@ -282,7 +282,7 @@ def test_what_normal_noise_cannot_be_is_said_as_by_numpy() -> None:
         noise()
 
 
-def test_a_normal_noise_that_draws_in_its_own_way_is_asked_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_normal_noise_in_ones_own_way_is_drawn_so(monkeypatch: pytest.MonkeyPatch) -> None:
     class Own(NormalActionNoise):
         def __call__(self) -> NDArray[Any]:
             return np.full(1, 7.0)
@@ -290,5 +290,8 @@ def test_a_normal_noise_that_draws_in_its_own_way_is_asked_itself(monkeypatch: p
     own = Own(np.zeros(1), np.ones(1))
     assert at_once(own) is own
     plain = normal()
+    quick: Any = at_once(plain)
+    monkeypatch.setattr(np.random, "normal", lambda *_: np.full(1, 9.0))
+    assert quick() == [9.0]
     monkeypatch.setattr(NormalActionNoise, "__call__", lambda self: np.full(1, 8.0))
     assert at_once(plain) is plain

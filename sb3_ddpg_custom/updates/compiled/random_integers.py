@@ -13,7 +13,6 @@ from sb3_ddpg_custom.updates.compiled.kernels import compiled
 
 # MT19937 has so many words, and behind them stands which of them is the next (Matsumoto & Nishimura 1998).
 _WORDS = 624
-_RANDINT = np.random.randint
 
 
 class _Generator(NamedTuple):
@@ -41,7 +40,8 @@ def random_integers(high: int, size: int) -> NDArray[np.integer]:
     generator = np.random.get_bit_generator()  # type: ignore[attr-defined]  # the stubs forgot it
     if generator is not _seen.generator:
         _seen = _Generator(generator, _state_of(generator))
-    if _seen.state is None or not 1 < high <= 2**32 or np.random.randint is not _RANDINT:
+    is_numpys = getattr(np.random.randint, "__self__", None) is np.random.mtrand._rand
+    if _seen.state is None or not 1 < high <= 2**32 or not is_numpys:
         return np.random.randint(0, high, size=size)
     numbers = np.empty(size, np.int64)
     with generator.lock:
