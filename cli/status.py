@@ -25,7 +25,7 @@ class Status:
     :param state: what it does; ``"stopped"`` by a signal, and whole
     :param step: env steps made
     :param total_steps: env steps to make
-    :param steps_per_second: of this attempt; None before there is one
+    :param steps_per_second: of late; None before there is one
     :param last_return: mean of the last ten training episodes; None without one
     :param evaluation: mean return of the last evaluation; None without one
     :param evaluated_at: env step of it

@@ -17,6 +17,7 @@ from sb3_ddpg_custom.cli.progress import remark_on_cuts
 from sb3_ddpg_custom.cli.status import State, Status, write_status
 from sb3_ddpg_custom.cli.watching.live_facts import LiveFacts
 from sb3_ddpg_custom.cli.watching.panel import panel
+from sb3_ddpg_custom.cli.watching.recent_rate import RecentRate
 
 if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
@@ -55,13 +56,13 @@ class TrainingProgress(BaseCallback):
         self._evaluated_at: int | None = None
         self._best: float | None = None
         self._warned_of: str | None = None
-        self._started = (0.0, 0)
+        self._rate: RecentRate | None = None
         self._next_line = max(total_steps // _PLAIN_LINES, 1)
         self._cut_was_said = False
 
     def _on_training_start(self) -> None:
         self._last_seconds = time.monotonic()
-        self._started = (self._last_seconds, self.num_timesteps)
+        self._rate = RecentRate(seconds=self._last_seconds, steps=self.num_timesteps)
         self.logger.output_formats.append(self._facts)
         if self._live is not None:
             self._live.start()
@@ -209,9 +210,7 @@ class TrainingProgress(BaseCallback):
         return str(shown(films[-1])) if films else None
 
     def _steps_per_second(self) -> float | None:
-        seconds, steps = self._started
-        elapsed = time.monotonic() - seconds
-        return (self.num_timesteps - steps) / elapsed if seconds and elapsed > 0 else None
+        return None if self._rate is None else self._rate.of(seconds=time.monotonic(), steps=self.num_timesteps)
 
     def _last_return(self) -> float | None:
         model: Any = getattr(self, "model", None)
