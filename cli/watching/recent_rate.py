@@ -1,4 +1,4 @@
-"""How fast a training goes now: neither its first steps, which train nothing, nor what else the machine did an hour ago."""
+"""How fast a training goes of late: not in its first steps, which train nothing, nor with what the machine did then."""
 
 from collections import deque
 
