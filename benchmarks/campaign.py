@@ -10,6 +10,7 @@ tells of is not run again, on whatever machine, unless its settings have changed
 
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -79,10 +80,12 @@ def _make(name: str, file: Path, seeds: list[int], settings: set[str], runs: Pat
     part.write_text(yaml.safe_dump(part_of(yaml.safe_load(file.read_text()), name, seeds, settings), sort_keys=False))
     command = [sys.executable, "-m", "sb3_ddpg_custom.cli", "study", str(part), "--out", str(runs), "--jobs", jobs]
     process = subprocess.Popen(command)
+    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())  # handed on, for the study to save its runs
     while process.poll() is None:
-        with suppress(KeyboardInterrupt):  # which the study gets, too: it saves what it has
+        with suppress(KeyboardInterrupt):  # which the study gets, too
             time.sleep(_LOOK_SECONDS)
         keep_results(runs / name, name)
+    signal.signal(signal.SIGTERM, before)
     keep_results(runs / name, name)
     if process.returncode > 128:  # a signal: it has saved what it had
         raise SystemExit(process.returncode)

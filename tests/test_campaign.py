@@ -1,6 +1,8 @@
 """What a campaign keeps, and the table that is made of it."""
 
 import json
+import os
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -45,6 +47,34 @@ def test_no_core_is_idle_and_no_setting_runs_ahead(scripts: tuple[Any, Any]) -> 
     assert campaign.parts(lacks, 2) == [([0], {"a", "b"}), ([1], {"a", "b"}), ([2, 3], {"a"}), ([4], {"a"})]
     assert campaign.parts(lacks, 1) == [([0], {"a", "b"}), ([1], {"a", "b"}), ([2], {"a"}), ([3], {"a"}), ([4], {"a"})]
     assert campaign.parts(lacks, 3)[0] == ([0, 1], {"a", "b"})
+
+
+def test_who_ends_a_campaign_ends_its_study(
+    scripts: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign, _ = scripts
+
+    class Study:
+        returncode: int | None = None
+
+        def __init__(self, command: list[str]) -> None:
+            self.command = command
+
+        def poll(self) -> int | None:
+            if self.returncode is None:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return self.returncode
+
+        def terminate(self) -> None:
+            self.returncode = 128 + signal.SIGTERM  # as it does when it has saved its runs
+
+    monkeypatch.setattr(campaign.subprocess, "Popen", Study)
+    monkeypatch.setattr(campaign, "_LOOK_SECONDS", 0.0)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        campaign._make("reacher", campaign.STUDIES / "reacher.yml", [0], {"default"}, tmp_path, "1")
+    assert ended.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_finished_run_is_kept_once(
