@@ -130,7 +130,8 @@ def lines_of(results: Path) -> list[str]:
 
     :param results: folder of the JSONs
     """
-    runs = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
+    begun = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
+    runs = [run for run in begun if len(run["steps"]) >= EVALUATIONS]
     names = list(dict.fromkeys(name for run in runs for name in run["returns"]))
     lines = [
         "| environment | seeds | " + " | ".join(_titled(name) for name in names) + " |",

@@ -194,9 +194,10 @@ def test_a_campaign_makes_what_is_missing(
 def test_the_averages_of_an_actor_are_tabled(scripts: tuple[Any, Any], tmp_path: Path) -> None:
     averaging = import_module("averaging")
     for seed, (last, best) in enumerate([(30.0, 60.0), (10.0, 10.0)]):
-        returns = {"actor": [best, *[last] * 10], "0.001": [0.0, *[50.0] * 10]}
-        result = {"env": "Hopper-v5", "seed": seed, "steps": list(range(11)), "returns": returns}
+        returns = {"actor": [best, *[last] * 29], "0.001": [0.0, *[50.0] * 29]}
+        result = {"env": "Hopper-v5", "seed": seed, "steps": list(range(30)), "returns": returns}
         (tmp_path / f"hopper-seed-{seed}.json").write_text(json.dumps(result))
+    (tmp_path / "hopper-seed-2.json").write_text(json.dumps({**result, "steps": list(range(29))}))  # not ended yet
     assert averaging.lines_of(tmp_path) == [
         "| environment | seeds | the actor itself | average, 0.001 |",
         "| --- | ---: | ---: | ---: |",
