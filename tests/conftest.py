@@ -42,6 +42,8 @@ SMALL = ("--set=policy_kwargs.net_arch=[16,16]", "--set=learning_starts=20", "--
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the server from which processes are forked with all that any test needs; the first one would choose."""
+    # Waiting for the disk, thousands of times, tells nothing without a power cut, and those are only played here.
+    os.fsync = os.fstat  # type: ignore[assignment]  # which refuses what is no open file, too
     if hasattr(config, "workerinput"):
         start_server((*PRELOADED, *IMPORTED_ONCE))
 
