@@ -22,9 +22,7 @@ train: $(VENV)/.installed  ## install, train Pendulum-v1, evaluate the result
 	$(BIN)/ddpg train pendulum --seed 0
 	$(BIN)/ddpg evaluate --checkpoint "$$(ls -td runs/Pendulum-v1/*/ | head -n 1)"
 
-# One more than there are cores, as tests wait for processes now and then.
-WORKERS = $(shell $(PYTHON) -c "import os; print(min(4, (os.cpu_count() or 1) + 1))")
-PYTEST = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 test: $(VENV)/.installed-test  ## install the test extra and run the tests, but for those that take ten seconds and more
 	$(PYTEST) -m "not long"
