@@ -120,7 +120,7 @@ class ExploringAlgorithm(AveragingAlgorithm):
         normalizer = normalizer_of(self.policy)
         if normalizer is not None:
             normalizer.update(new_obs)  # which is a reset's where an episode ended
-        ended = np.count_nonzero(dones)  # in a fifth of any()'s time
+        ended = np.count_nonzero(dones)  # in a quarter of any()'s time
         if self._vec_normalize_env is not None or ended or not isinstance(new_obs, np.ndarray):
             super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
             return

@@ -49,7 +49,7 @@ class NoiseAtOnce(ActionNoise):
 class QuickNormalNoise(ActionNoise):
     """Stands in for one env's ``NormalActionNoise`` while an action is chosen.
 
-    ``np.random.normal`` looks into its arguments for longer than it draws: with small networks a tenth of a step.
+    ``np.random.normal`` looks into its arguments for longer than it draws: with small networks up to a tenth of a step.
 
     :param noise: the env's noise
     """

@@ -1,6 +1,7 @@
 """What the updates by hand share: a plain MLP policy whose parameters lie in flat tensors."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,6 +32,8 @@ class FlatUpdate(ABC):
     guards = False
     #: whether :meth:`step` takes a :class:`sb3_ddpg_custom.replay.draw.Draw`, too
     takes_draws = False
+    #: draws so many numbers below another from NumPy's global generator; of updates that take draws
+    random_integers: Callable[[int, int], NDArray[np.integer]]
 
     def __init__(self, policy: TD3Policy, *, tau: float, max_grad_norm: float | None = None) -> None:
         self.policy = policy
@@ -55,15 +58,6 @@ class FlatUpdate(ABC):
         :param batch: as for :meth:`__call__`; where the update ``takes_draws`` also one that is not gathered yet
         :param gamma: as for :meth:`__call__`
         """
-
-    def random_integers(self, high: int, size: int) -> NDArray[np.integer]:
-        """Draw the numbers of transitions from NumPy's global generator.
-
-        :param high: exclusive
-        :param size: how many
-        :return: (size,)
-        """
-        return np.random.randint(0, high, size=size)
 
     def __call__(self, batch: Batch, gamma: float) -> UpdateResult:
         """Change the networks once; see :meth:`sb3_ddpg_custom.updates.Update.__call__`."""

@@ -1,6 +1,6 @@
-"""Whole numbers from NumPy's global generator: those that ``np.random.randint`` would draw, in a tenth of its time.
+"""Whole numbers from NumPy's global generator: those that ``np.random.randint`` would draw, without what it asks first.
 
-With small networks its questions about its arguments take a twelfth of a step.
+With small networks its questions about its arguments take a fifteenth of a step.
 """
 
 import ctypes

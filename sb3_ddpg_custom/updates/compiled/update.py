@@ -87,13 +87,12 @@ class CompiledUpdate(FlatUpdate):
         """Whether transitions can be read where they lie: observations are features, and taken as they are."""
         return self.observations_are_features and self.normalizer is None
 
-    def random_integers(self, high: int, size: int) -> NDArray[np.integer]:
-        """Draw as NumPy does, in machine code; see :meth:`FlatUpdate.random_integers`."""
-        from sb3_ddpg_custom.updates.compiled.random_integers import random_integers
-
-        return random_integers(high, size)
-
     def _lay_out(self) -> FlatPolicy:
+        from sb3_ddpg_custom.updates.compiled.random_integers import (
+            random_integers,
+        )  # needs Numba, as what is beside it
+
+        self.random_integers = random_integers
         self._memory: Memory | None = None
         self._acting: tuple[Any, ...] | None = None
         return FlatPolicy(self.policy)
