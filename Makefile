@@ -18,18 +18,23 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --quiet -c constraints.txt -e ".[test]"
 	touch $(VENV)/.installed $@
 
+# Once, before as many processes as run tests would each have Numba compile the same.
+$(VENV)/.compiled: $(wildcard sb3_ddpg_custom/updates/compiled/*.py) $(VENV)/.installed-test
+	PYTHONPATH=tests $(BIN)/python -m helpers.compile_first
+	touch $@
+
 train: $(VENV)/.installed  ## install, train Pendulum-v1, evaluate the result
 	$(BIN)/ddpg train pendulum --seed 0
 	$(BIN)/ddpg evaluate --checkpoint "$$(ls -td runs/Pendulum-v1/*/ | head -n 1)"
 
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-test: $(VENV)/.installed-test  ## install the test extra and run the tests, but for those that take ten seconds and more
+test: $(VENV)/.compiled  ## install the test extra and run the tests, but for those that take ten seconds and more
 	$(PYTEST) -m "not long"
 
 LONG = $(shell grep -rl --include='*.py' mark.long tests)
 
-test-long: $(VENV)/.installed-test  ## run the others: kills, clusters, searches, a new environment
+test-long: $(VENV)/.compiled  ## run the others: kills, clusters, searches, a new environment
 	$(PYTEST) -m long $(LONG)
 
 format: $(VENV)/.installed-test  ## rewrite the sources in the house format

@@ -267,7 +267,8 @@ def descend(network: Network, options: AdamOptions, norm: float, max_norm: float
     parameters, gradients, targets = network.parameters, network.gradient, network.targets
     firsts, seconds = network.first, network.second
     kind = parameters.dtype.type
-    network.steps[:] += 1
+    for part in range(len(network.steps)):  # network.steps[:] += 1 takes a fifth of all compilation
+        network.steps[part] += 1
     beta1, rest1 = kind(options.beta1), kind(1 - options.beta1)
     beta2, rest2 = kind(options.beta2), kind(1 - options.beta2)
     decay, epsilon, zero = kind(options.weight_decay), kind(options.epsilon), kind(0)
