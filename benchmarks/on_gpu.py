@@ -4,7 +4,8 @@ python benchmarks/on_gpu.py --json on_gpu.json
 
 1. The tests that need CUDA.
 2. Updates on the card, captured as a CUDA graph, beside the CPU's: the largest difference of a weight.
-3. How often a training step waits for the card: once, where it reads its statistics.
+3. How often a training step waits for the card: once, where it reads its statistics; with priorities, which the
+   processor keeps, once more.
 4. Env steps per second, updates and samples alone, for C1 to C3 with one env and with 64, one update per env step;
    ours and SB3's take turns, each on the card. And the card's memory that each took.
 """
@@ -36,6 +37,11 @@ from sb3_ddpg_custom.cli.bench.cases import CASES, Case, is_available
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ("tests/updates/test_capture.py", "tests/replay/test_device_records.py", "tests/checkpoint/test_zips.py")
 _COMPARED_UPDATES = 20
+WAITS: dict[str, dict[str, Any]] = {
+    "one step": {},
+    "three steps": {"n_steps": 3},
+    "by priority": {"replay_buffer_kwargs": {"priority_exponent": 0.6}},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,11 +206,11 @@ def largest_difference(case: Case, device: str) -> float:
     return max(float((a - b.cpu()).abs().max().detach()) for a, b in pairs)
 
 
-def waits_of_a_step(device: str) -> int | None:
+def waits_of_a_step(device: str, **options: Any) -> int | None:
     """Count how often one training step waits for the card; None where there is none."""
+    model: Any = DDPG("MlpPolicy", "Pendulum-v1", seed=0, device=device, learning_starts=100, **options).learn(110)
     if not device.startswith("cuda"):
         return None
-    model: Any = DDPG("MlpPolicy", "Pendulum-v1", seed=0, device=device, learning_starts=100).learn(300)
     with warnings.catch_warnings(record=True) as waits:
         warnings.simplefilter("always")
         th.cuda.set_sync_debug_mode("warn")
@@ -252,8 +258,9 @@ def main(
     found["differences"] = {name: largest_difference(CASES[name], device) for name in names}
     worst = ", ".join(f"{name} {value:.1e}" for name, value in found["differences"].items())
     console.print(f"largest difference of a weight from the CPU's after {_COMPARED_UPDATES} updates: {worst}")
-    found["waits"] = waits_of_a_step(device)
-    console.print(f"a training step waits for the card {found['waits']} times")
+    found["waits"] = {name: waits_of_a_step(device, **options) for name, options in WAITS.items()}
+    waits = ", ".join(f"{count} ({name})" for name, count in found["waits"].items())
+    console.print(f"times that a training step waits for the card: {waits}")
     speeds: list[Speed] = []
     for name in names:
         for count in envs or (1, 64):

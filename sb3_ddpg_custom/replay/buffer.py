@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import repeat
 from typing import Any
 
@@ -21,7 +22,7 @@ from sb3_ddpg_custom.replay.draw import Draw
 from sb3_ddpg_custom.replay.final_observations import NO_SLOT, FinalObservations
 from sb3_ddpg_custom.replay.n_step import n_step_returns
 from sb3_ddpg_custom.replay.observation_fields import Observations, part, write
-from sb3_ddpg_custom.replay.priorities import PrioritizedSamples
+from sb3_ddpg_custom.replay.priorities import Priorities, PrioritizedSamples
 from sb3_ddpg_custom.replay.storage import TransitionStorage
 
 # One gather serves as many batches as lie in a processor's cache together.
@@ -74,8 +75,7 @@ class ReplayBuffer(TransitionStorage):
     :param storage: ``"cuda"`` keeps a copy of the records on the model's CUDA device, where :meth:`batches` gathers
         them. It costs device memory for the full capacity, and at each training a transfer of what was added; what is
         written through the NumPy views is not copied. ``"memory"`` keeps none. ``"auto"`` keeps one where it can and it
-        takes at most half of the device's free memory. Only plain transitions can be copied: one array per
-        observation, and neither n-step returns, memory saving nor priorities
+        takes at most half of the device's free memory. Memory saving excludes it
     :raises ValueError: if ``n_steps`` or an option of the priorities is out of its range, or ``storage`` impossible
     """
 
@@ -110,7 +110,7 @@ class ReplayBuffer(TransitionStorage):
         self.priority_epsilon = priority_epsilon
         self.storage: StorageName = storage
         self._open_storage()
-        check_storage(storage, plain=self._can_share_gathers, device=self.device, needed_bytes=self.records.nbytes)
+        check_storage(storage, whole=self._can_mirror, device=self.device, needed_bytes=self.records.nbytes)
         _warn_if_memory_is_short(self.nbytes)
 
     def add(
@@ -176,6 +176,7 @@ class ReplayBuffer(TransitionStorage):
                 # A reset that no flag tells of, such as that of a second learn(), cuts the episode like a time limit.
                 left = breaks[~self.dones[newest, breaks]]
                 self.dones[newest, left] = self.timeouts[newest, left] = True
+                self._steps_to_send = max(self._steps_to_send, 1)  # that row once more
         if self.optimize_memory_usage:
             if self.full:
                 finals.give_back(self.views["final_slots"][row])
@@ -216,26 +217,36 @@ class ReplayBuffer(TransitionStorage):
             raise ValueError("the replay buffer is empty: add transitions before you sample")
         if self.priorities is None:
             return self._get_samples(np.random.randint(0, self.size(), size=batch_size), env=env)
-        indices = self.priorities.draw(batch_size)
-        weights = self.priorities.weights(indices, self.size() * self.n_envs)
+        gather: Callable[..., Any] = self._get_samples
         if type(self)._get_samples is ReplayBuffer._get_samples:
-            batch = self._samples(indices, env)
-        elif self.n_envs == 1:
-            batch = self._get_samples(indices, env)
-        else:
+            gather = self._samples
+        elif self.n_envs > 1:
             raise ValueError(
                 f"{type(self).__name__}._get_samples draws each transition's env itself, but priorities have drawn it "
                 "already: with several envs, override sample instead"
             )
-        return PrioritizedSamples(**batch._asdict(), weights=self._tensors(weights), indices=indices)
+        return self._prioritized(self.priorities, batch_size, partial(gather, env=env))
+
+    def _prioritized(
+        self, priorities: Priorities, batch_size: int, gather: Callable[[NDArray[np.integer]], Any]
+    ) -> PrioritizedSamples:
+        indices = priorities.draw(batch_size)
+        weights = priorities.weights(indices, self.size() * self.n_envs)
+        return PrioritizedSamples(**gather(indices)._asdict(), weights=self._tensors(weights), indices=indices)
+
+    def _gather_one(self, indices: NDArray[np.integer]) -> Any:
+        """Make a batch where the device has the records, else of those in memory."""
+        on_device = self._gather_on_device(indices, len(indices))
+        return self._samples(indices, None) if on_device is None else on_device[0]
 
     def batches(
         self, count: int, batch_size: int, env: VecNormalize | None = None
     ) -> Iterator[ReplayBufferSamples | DictReplayBufferSamples | PrioritizedSamples]:
         """Draw several batches, the very ones that as many calls of :meth:`sample` would have drawn.
 
-        Where transitions are plain (one-step returns, one array per observation, no priorities, nothing to normalise)
-        many batches share one gather into memory that is used again, on the CPU or from a copy on the device.
+        Where nothing is to be normalised, many batches share one gather into memory that is used again: on the CPU with
+        plain transitions (one-step returns, one array per observation, no priorities), on a device that has a copy with
+        all of them; by priorities they are drawn one by one, for the last batch changes the next one's chances.
 
         :param count: how many batches
         :param batch_size: transitions in each
@@ -243,12 +254,17 @@ class ReplayBuffer(TransitionStorage):
         :return: batches; the tensors of one may be strided, and overwritten when the next one is taken
         :raises ValueError: if the buffer is empty
         """
-        if not (self._can_share_gathers and env is None and self._samples_as_written_here()):
+        is_plain = env is None and self._samples_as_written_here()
+        if not (is_plain and (self._can_share_gathers or self._asks_for_mirror)):
             for _ in range(count):
                 yield self.sample(batch_size, env)
             return
         if self.size() == 0:
             raise ValueError("the replay buffer is empty: add transitions before you sample")
+        if self.priorities is not None:
+            for _ in range(count):
+                yield self._prioritized(self.priorities, batch_size, self._gather_one)
+            return
         most_bytes = _BYTES_AT_ONCE if self.device.type == "cpu" else _BYTES_AT_ONCE_ON_DEVICE
         at_once = max(1, min(count, most_bytes // (batch_size * self.records.row_bytes)))
         for start in range(0, count, at_once):
@@ -259,7 +275,7 @@ class ReplayBuffer(TransitionStorage):
             on_device = self._gather_on_device(indices, batch_size)
             if on_device is not None:
                 yield from on_device
-            elif self.device.type == "cpu":
+            elif self.device.type == "cpu" and self._can_share_gathers:
                 yield from self._memory_for(size, batch_size).gather(indices)
             else:
                 for draw in draws:

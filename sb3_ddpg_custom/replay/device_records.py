@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import torch as th
 from numpy.typing import NDArray
-from stable_baselines3.common.type_aliases import ReplayBufferSamples
+from stable_baselines3.common.type_aliases import DictReplayBufferSamples, ReplayBufferSamples
 
+from sb3_ddpg_custom.replay.device_sequences import DeviceSequences
+from sb3_ddpg_custom.replay.observation_fields import part
 from sb3_ddpg_custom.replay.records import Records
 
 # Share of the device's free memory that a copy nobody asked for may take.
@@ -22,7 +24,7 @@ _PINNED_BYTES = 1 << 20
 
 
 class DeviceRecords:
-    """A copy of plain transitions on a device, and memory there that batches are gathered into again and again.
+    """A copy of transitions on a device, and memory there that batches are gathered into again and again.
 
     >>> from sb3_ddpg_custom.replay.records import Field
     >>> number, vector, flag = Field(np.float32, ()), Field(np.float32, (2,)), Field(np.bool_, ())
@@ -35,19 +37,27 @@ class DeviceRecords:
     >>> batch.rewards.tolist()
     [[7.0], [7.0]]
 
-    :param records: with the fields ``observations``, ``next_observations``, ``actions``, ``rewards``, ``dones`` and
-        ``timeouts``; nothing is copied yet
+    :param records: with the fields ``observations`` and ``next_observations``, or those of their parts, ``actions``,
+        ``rewards``, ``dones`` and ``timeouts``; nothing is copied yet
     :param device: where the copy goes
+    :param n_envs: that add to the records in turn
+    :param n_steps: steps whose rewards are summed
     """
 
-    def __init__(self, records: Records, device: th.device) -> None:
+    def __init__(self, records: Records, device: th.device, n_envs: int = 1, n_steps: int = 1) -> None:
         self.device = device
         self._fields: Any = records.rows.dtype.fields
         # A gather moves integers as wide as a row is made of.
         words = records.rows.view(f"i{gcd(records.row_bytes, 8)}").reshape(len(records), -1)
         self._here = th.from_numpy(words)
-        self._there = th.empty_like(self._here, device=device)
+        self._there = th.zeros_like(self._here, device=device)  # rows not sent yet count 0 times: never NaN
         self._sizes = (0, 0)
+        self._sequences: DeviceSequences | None = None
+        if n_steps > 1:
+            rewards, dones, timeouts = (
+                self._field(self._there, name)[:, 0] for name in ("rewards", "dones", "timeouts")
+            )
+            self._sequences = DeviceSequences(rewards, dones, timeouts, n_envs, n_steps)
 
     def upload(self, end: int, count: int) -> None:
         """Bring the newest rows up to date.
@@ -64,42 +74,67 @@ class DeviceRecords:
         if first < end:
             self._send(self._here[first:end], self._there[first:end])
 
-    def gather(self, indices: NDArray[np.integer], batch_size: int) -> list[ReplayBufferSamples]:
+    def gather(
+        self, indices: NDArray[np.integer], batch_size: int, *, newest: int = -1, gamma: float = 1.0
+    ) -> list[ReplayBufferSamples | DictReplayBufferSamples]:
         """Gather batches on the device.
 
         :param indices: row numbers, (count * batch_size,)
         :param batch_size: transitions in each batch
+        :param newest: row of the newest transitions of all envs, behind which no sequence goes on
+        :param gamma: discount factor inside n-step returns
         :return: batches whose tensors are strided views, overwritten by the next call
         """
         if self._sizes != (len(indices), batch_size):
             self._allocate(len(indices), batch_size)
         self._send(th.from_numpy(indices), self._numbers)
         th.index_select(self._there, 0, self._numbers, out=self._rows)
+        if self._sequences is not None:
+            rewards, discounts, last = self._sequences.returns(self._numbers, newest, gamma)
+            self._rewards.copy_(rewards[:, None])
+            self._discounts.copy_(discounts[:, None])
+            th.index_select(self._there, 0, last, out=self._last_rows)
         # SB3's dones: not those that are only a time limit's
         self._terminated.copy_(self._dones & ~self._timeouts)
         return self._batches
 
     def _allocate(self, size: int, batch_size: int) -> None:
+        """Take memory for so many transitions, and view it as batches."""
         self._numbers = th.empty(size, dtype=th.int64, device=self.device)
-        self._rows = self._there.new_empty(size, self._there.shape[1])
         self._terminated = th.empty(size, 1, device=self.device)
-        self._dones, self._timeouts = self._field("dones"), self._field("timeouts")
-        parts = (
-            self._field("observations"),
-            self._field("actions"),
-            self._field("next_observations"),
-            self._terminated,
-            self._field("rewards"),
-        )
-        columns = [th.split(part, batch_size) for part in parts]
-        self._batches = [ReplayBufferSamples(*batch) for batch in zip(*columns, strict=True)]
+        self._rows = self._last_rows = self._there.new_empty(size, self._there.shape[1])
+        self._rewards, discounts = self._field(self._rows, "rewards"), None
+        if self._sequences is not None:
+            self._last_rows = th.empty_like(self._rows)
+            self._rewards, self._discounts = th.empty_like(self._terminated), th.empty_like(self._terminated)
+            discounts = self._discounts
+        self._dones, self._timeouts = (self._field(self._last_rows, name) for name in ("dones", "timeouts"))
+        parts = {
+            "actions": self._field(self._rows, "actions"),
+            "dones": self._terminated,
+            "rewards": self._rewards,
+            "discounts": discounts,
+            "observations": self._observations(self._rows, "observations"),
+            "next_observations": self._observations(self._last_rows, "next_observations"),
+        }
+        samples = DictReplayBufferSamples if isinstance(parts["observations"], dict) else ReplayBufferSamples
+        self._batches = [
+            samples(**{name: _rows_of(part, start, start + batch_size) for name, part in parts.items()})
+            for start in range(0, size, batch_size)
+        ]
         self._sizes = (size, batch_size)
 
-    def _field(self, name: str) -> th.Tensor:
-        """View one field of the gathered rows, (size, *shape), a number as (size, 1)."""
+    def _observations(self, rows: th.Tensor, name: str) -> Any:
+        fields: dict[str, Any] = {
+            full: self._field(rows, full) for full in self._fields if full.partition(":")[0] == name
+        }
+        return part(fields, name)
+
+    def _field(self, rows: th.Tensor, name: str) -> th.Tensor:
+        """View one field of rows, (size, *shape), a number as (size, 1)."""
         dtype, offset = self._fields[name][:2]
         kind = th.from_numpy(np.empty(0, dtype.base)).dtype
-        columns = self._rows.view(th.uint8)[:, offset : offset + dtype.itemsize].view(kind)
+        columns = rows.view(th.uint8)[:, offset : offset + dtype.itemsize].view(kind)
         return columns.view(len(columns), *(dtype.shape or (1,)))
 
     def _send(self, here: th.Tensor, there: th.Tensor) -> None:
@@ -110,11 +145,18 @@ class DeviceRecords:
             there.copy_(here)
 
 
-def check_storage(storage: str, *, plain: bool, device: th.device, needed_bytes: int) -> None:
+def _rows_of(part: Any, start: int, end: int) -> Any:
+    """Cut rows out of a tensor, or of each in a dict."""
+    if isinstance(part, dict):
+        return {key: tensor[start:end] for key, tensor in part.items()}
+    return None if part is None else part[start:end]
+
+
+def check_storage(storage: str, *, whole: bool, device: th.device, needed_bytes: int) -> None:
     """Refuse what cannot be done.
 
     :param storage: ``"auto"``, ``"memory"`` or ``"cuda"``
-    :param plain: whether the buffer's transitions are plain, as :class:`DeviceRecords` needs them
+    :param whole: whether each record has its next observations, as :class:`DeviceRecords` needs them
     :param device: where batches go
     :param needed_bytes: of all rows
     :raises ValueError: if there is no storage of that name, or it is "cuda" and that is impossible
@@ -123,10 +165,10 @@ def check_storage(storage: str, *, plain: bool, device: th.device, needed_bytes:
         raise ValueError(f"storage={storage!r} does not exist: choose 'auto', 'memory' or 'cuda'")
     if storage != "cuda":
         return
-    if not plain:
+    if not whole:
         raise ValueError(
-            "storage='cuda' holds plain transitions only: one array per observation, and neither n_steps, "
-            "optimize_memory_usage nor priority_exponent; leave storage out to keep the records in memory"
+            "storage='cuda' holds whole transitions only: leave optimize_memory_usage out, or storage to keep the "
+            "records in memory"
         )
     if device.type != "cuda":
         raise ValueError(

@@ -7,7 +7,6 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 from stable_baselines3.common.buffers import ReplayBuffer as SB3ReplayBuffer
-from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sb3_ddpg_custom.option_values import StorageName
 from sb3_ddpg_custom.replay.assigned_arrays import BufferField, as_field, checked
@@ -58,6 +57,7 @@ class TransitionStorage(SB3ReplayBuffer):
     """
 
     n_steps: int
+    gamma: float
     priority_exponent: float | None
     importance_exponent: float
     priority_epsilon: float
@@ -120,6 +120,7 @@ class TransitionStorage(SB3ReplayBuffer):
         no_halves = not any(field.dtype == np.float16 for field in self.records.fields.values())
         self._can_leave_gathering = self._plain and self.priorities is None and no_halves
         self._can_share_gathers = self._plain and self.n_steps == 1 and self.priorities is None
+        self._can_mirror = not self.optimize_memory_usage
         self._batch_memory: BatchMemory | None = None
         self._gathered: NDArray[np.void] | None = None
 
@@ -167,28 +168,35 @@ class TransitionStorage(SB3ReplayBuffer):
         """Bytes of memory held for transitions, written to or not."""
         return sum(held.nbytes for held in (self.records, self.final_observations, self.priorities) if held is not None)
 
+    @property
+    def _asks_for_mirror(self) -> bool:
+        """Whether batches come from a copy on a CUDA device, unless that turns out to be impossible."""
+        is_wanted = self._may_mirror and self._can_mirror and self.storage != "memory"
+        return self._mirror is not None or (is_wanted and self.device.type == "cuda")
+
     def _mirrored(self) -> DeviceRecords | None:
         """Give the records' copy on a CUDA device as they are now, None where there is none.
 
         Sent is what :meth:`add` and :meth:`restore` wrote; what is written through the NumPy views is not noticed.
         """
-        if self._mirror is None and not (self._may_mirror and self.storage != "memory" and self.device.type == "cuda"):
+        if not self._asks_for_mirror:
             return None
         if self._mirror is None:
             if self.storage == "auto" and not is_modest(self.records.nbytes, self.device):
                 self._may_mirror = False
                 return None
-            self._mirror = DeviceRecords(self.records, self.device)
+            self._mirror = DeviceRecords(self.records, self.device, self.n_envs, self.n_steps)
             self._steps_to_send = self.buffer_size
         self._mirror.upload(self.pos * self.n_envs, min(self._steps_to_send, self.size()) * self.n_envs)
         self._steps_to_send = 0
         return self._mirror
 
-    def _gather_on_device(self, indices: NDArray[np.integer], batch_size: int) -> list[ReplayBufferSamples] | None:
+    def _gather_on_device(self, indices: NDArray[np.integer], batch_size: int) -> list[Any] | None:
         """Gather batches from the copy on the device, None where there is none; see :meth:`DeviceRecords.gather`."""
         try:
             mirror = self._mirrored()
-            return None if mirror is None else mirror.gather(indices, batch_size)
+            newest = (self.pos - 1) % self.buffer_size
+            return None if mirror is None else mirror.gather(indices, batch_size, newest=newest, gamma=self.gamma)
         except Exception as error:
             self._mirror, self._may_mirror = None, False
             reason = str(error).partition("\n")[0]

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
+from helpers.reads import Reads
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sb3_ddpg_custom import DDPG, ReplayBuffer
 from sb3_ddpg_custom.replay.device_records import DeviceRecords
@@ -27,38 +29,63 @@ OBSERVATIONS: dict[str, spaces.Space[Any]] = {
     "int16": spaces.Box(-1000, 1000, (3,), np.int16),
     "image": spaces.Box(0, 255, (1, 3, 5), np.uint8),
     "multi-binary": spaces.MultiBinary(5),
+    "discrete": spaces.Discrete(120),
+    "dict": spaces.Dict({"image": spaces.Box(0, 255, (1, 2, 3), np.uint8), "vector": spaces.Box(-999, 999, (2,))}),
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "one step": {},
+    "three steps": {"n_steps": 3, "gamma": 0.9},
+    "by priority": {"priority_exponent": 0.6},
+    "four steps by priority": {"n_steps": 4, "gamma": 0.5, "priority_exponent": 1.0},
+    "time limits as ends": {"n_steps": 3, "handle_timeout_termination": False},
 }
 
 
 class Pair:
     """A buffer with a copy on a device, one without, and steps for both in which every number tells the transition."""
 
-    def __init__(self, kind: str = "float32", capacity: int = 12, n_envs: int = 1) -> None:
-        self.space = OBSERVATIONS[kind]
-        self.mirrored = ReplayBuffer(capacity, self.space, ACTIONS, CPU, n_envs)
-        self.plain = ReplayBuffer(capacity, self.space, ACTIONS, CPU, n_envs)
-        self.mirrored._mirror = DeviceRecords(self.mirrored.records, CPU)
-        self.n_envs, self.number = n_envs, 0
+    def __init__(self, kind: str = "float32", capacity: int = 12, n_envs: int = 1, **options: Any) -> None:
+        self.space: Any = OBSERVATIONS[kind]
+        self.mirrored = ReplayBuffer(capacity, self.space, ACTIONS, CPU, n_envs, **options)
+        self.plain = ReplayBuffer(capacity, self.space, ACTIONS, CPU, n_envs, **options)
+        self.mirrored._mirror = mirror_of(self.mirrored)
+        self.n_envs, self.number, self.now = n_envs, 0, 0
+
+    def observed(self, now: int) -> Any:
+        """What all envs show at a moment, a dict for a Dict space."""
+
+        def full(space: Any) -> Any:
+            values = [(now + 37 * env) % 120 for env in range(self.n_envs)]
+            return np.array([np.full(space.shape or (), value) for value in values]).astype(space.dtype)
+
+        return {key: full(one) for key, one in self.space.items()} if is_dict(self.space) else full(self.space)
 
     def add(self, steps: int) -> None:
         for _ in range(steps):
             numbers = np.arange(self.number, self.number + self.n_envs)
             self.number += self.n_envs
-            full = [np.full(self.space.shape or (), number % 120) for number in (*numbers, *(numbers + 1))]
-            observations = np.array(full).astype(self.space.dtype)
-            infos = [{"TimeLimit.truncated": bool(number % 4 == 2)} for number in numbers]
+            infos = [{"TimeLimit.truncated": bool(number % 4 == 2 or number % 7 == 3)} for number in numbers]
             for buffer in (self.mirrored, self.plain):
                 buffer.add(
-                    observations[: self.n_envs],
-                    observations[self.n_envs :],
+                    self.observed(self.now),
+                    self.observed(self.now + 1),
                     np.stack([numbers, -numbers], 1).astype(np.float32) / 1000,
-                    numbers.astype(np.float32),
+                    1 + numbers.astype(np.float32),
                     numbers % 2 == 0,
                     infos,
                 )
+            self.now += 1
 
     def assert_same(self, count: int = 3, batch_size: int = 40) -> None:
         assert_same_batches(self.mirrored, self.plain, count, batch_size)
+
+
+def is_dict(space: Any) -> bool:
+    return isinstance(space, spaces.Dict)
+
+
+def mirror_of(buffer: ReplayBuffer, device: th.device = CPU) -> DeviceRecords:
+    return DeviceRecords(buffer.records, device, buffer.n_envs, buffer.n_steps)
 
 
 def assert_same_batches(one: ReplayBuffer, other: ReplayBuffer, count: int = 3, batch_size: int = 40) -> None:
@@ -66,15 +93,23 @@ def assert_same_batches(one: ReplayBuffer, other: ReplayBuffer, count: int = 3, 
     expected = [other.sample(batch_size) for _ in range(count)]
     np.random.seed(1)
     for batch, wanted in zip(one.batches(count, batch_size), expected, strict=True):
+        assert type(batch) is type(wanted)
         for name, tensor in wanted._asdict().items():
-            mine = getattr(batch, name)
-            if tensor is None:
-                assert mine is None
-            else:
-                assert mine.dtype == tensor.dtype
-                assert mine.shape == tensor.shape
-                assert th.equal(mine, tensor), name
+            assert_same_numbers(getattr(batch, name), tensor, name)
     assert one._mirror is not None
+
+
+def assert_same_numbers(mine: Any, wanted: Any, name: str) -> None:
+    if isinstance(wanted, dict):
+        assert mine.keys() == wanted.keys()
+        for key, tensor in wanted.items():
+            assert_same_numbers(mine[key], tensor, f"{name} {key}")
+    elif isinstance(wanted, th.Tensor):
+        assert mine.dtype == wanted.dtype
+        assert mine.shape == wanted.shape
+        assert th.equal(mine.cpu(), wanted), name
+    else:
+        np.testing.assert_array_equal(mine, wanted)
 
 
 @pytest.mark.parametrize("kind", OBSERVATIONS)
@@ -87,6 +122,57 @@ def test_batches_are_those_of_sample_wherever_the_ring_is(
     for count in [1, *steps]:
         pair.add(count)
         pair.assert_same()
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("kind", ["float32", "dict"])
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_batches_are_those_of_sample_with_every_option(kind: str, n_envs: int, options: dict[str, Any]) -> None:
+    pair = Pair(kind, 20, n_envs, **options)
+    for steps in (1, 4, 1, 13, 30, 1):
+        pair.add(steps)
+        pair.assert_same()
+        if pair.plain.priorities is not None:
+            drawn = pair.plain.sample(5)
+            for buffer in (pair.mirrored, pair.plain):
+                buffer.update_priorities(drawn.indices, th.arange(5.0))  # type: ignore[union-attr]
+
+
+def test_a_row_that_was_sent_and_then_cut_is_sent_again() -> None:
+    pair = Pair(n_steps=3)
+    pair.add(2)
+    pair.assert_same()
+    pair.now += 5  # a reset that no flag tells of: the newest transition ended its episode after all
+    pair.add(2)
+    assert pair.plain.timeouts[:4, 0].tolist() == [False, True, True, True]
+    pair.assert_same()
+
+
+def test_sums_of_several_steps_are_those_worked_out_by_hand() -> None:
+    buffer = ReplayBuffer(8, OBSERVATIONS["float32"], ACTIONS, CPU, n_steps=3, gamma=0.5)
+    ends = {2: False, 5: True}  # after three steps the episode ended, after six the time was up
+    for step in range(7):
+        now, later = np.full((1, 3), step, np.float32), np.full((1, 3), step + 1, np.float32)
+        infos = [{"TimeLimit.truncated": ends.get(step, False)}]
+        buffer.add(now, later, np.zeros((1, 2)), np.array([4.0 + step]), np.array([step in ends]), infos)
+    buffer._mirror = mirror_of(buffer)
+    buffer._mirrored()
+    batch: Any = buffer._mirror.gather(np.array([0, 1, 2, 3, 5, 6]), 6, newest=6, gamma=0.5)[0]
+    assert batch.rewards.flatten().tolist() == [4 + 5 / 2 + 6 / 4, 5 + 6 / 2, 6, 7 + 8 / 2 + 9 / 4, 9, 10]
+    assert batch.discounts.flatten().tolist() == [0.125, 0.25, 0.5, 0.125, 0.5, 0.5]
+    assert batch.dones.flatten().tolist() == [1, 1, 1, 0, 0, 0]
+    assert batch.next_observations[:, 0].tolist() == [3, 3, 3, 6, 6, 7]
+
+
+@pytest.mark.parametrize("kind", ["float32", "dict"])
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_a_gather_reads_nothing_back_from_the_device(n_steps: int, kind: str) -> None:
+    pair = Pair(kind, n_steps=n_steps)
+    pair.add(9)
+    with Reads() as reads:
+        for _ in range(2):
+            list(pair.mirrored.batches(3, 5))
+    assert reads.found == []
 
 
 def test_only_what_is_new_is_sent() -> None:
@@ -148,7 +234,7 @@ def test_copies_begin_without_a_mirror_and_take_over_the_rest(copier: Callable[.
     copied = copier(pair.mirrored, tmp_path)
     assert copied._mirror is None
     assert copied.storage == "auto"
-    copied._mirror = DeviceRecords(copied.records, CPU)
+    copied._mirror = mirror_of(copied)
     assert_same_batches(copied, pair.plain)
 
 
@@ -171,6 +257,7 @@ def test_time_limits_are_no_ends_and_values_arrive_in_their_columns() -> None:
     there = DeviceRecords(records, CPU)
     there.upload(end=0, count=3)
     first, second = there.gather(np.array([2, 1, 0, 0]), batch_size=2)
+    assert isinstance(first, ReplayBufferSamples)
     assert first.observations.tolist() == [[5.0, 6.0], [3.0, 4.0]]
     assert first.next_observations.tolist() == [[7.0, 8.0], [5.0, 6.0]]
     assert first.actions.tolist() == [[-1.0], [0.25]]
@@ -187,7 +274,7 @@ def test_where_the_device_fails_batches_come_out_of_memory_after_one_line(
     pair = Pair()
     pair.add(5)
 
-    def fail(*arguments: Any) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
         raise th.OutOfMemoryError("CUDA out of memory. Tried to allocate\nmore")
 
     monkeypatch.setattr(pair.mirrored._mirror, "gather", fail)
@@ -205,16 +292,23 @@ def test_where_the_device_fails_batches_come_out_of_memory_after_one_line(
 
 @pytest.mark.parametrize(("free_rows", "kept"), [(24, True), (23, False)])
 def test_auto_takes_at_most_half_of_what_is_free(free_rows: int, kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    pair = Pair(capacity=12)
+    pair = Pair(capacity=12, n_envs=2, n_steps=3)
     buffer = pair.plain
     free = free_rows * buffer.records.row_bytes
     monkeypatch.setattr(th.cuda, "mem_get_info", lambda device: (free, free))
     monkeypatch.setattr(
-        "sb3_ddpg_custom.replay.storage.DeviceRecords", lambda records, device: DeviceRecords(records, CPU)
+        "sb3_ddpg_custom.replay.storage.DeviceRecords",
+        lambda records, device, *more: DeviceRecords(records, CPU, *more),
     )
     buffer.device = th.device("cuda")
     pair.add(3)
-    assert (buffer._mirrored() is not None) == kept
+    mirror = buffer._mirrored()
+    assert (mirror is not None) == kept
+    if mirror is not None:
+        numbers = np.arange(6)
+        gathered = pair.mirrored._mirrored().gather(numbers, 6, newest=2, gamma=0.9)  # type: ignore[union-attr]
+        for mine, wanted in zip(mirror.gather(numbers, 6, newest=2, gamma=0.9)[0], gathered[0], strict=True):
+            assert_same_numbers(mine, wanted, "batch")
     buffer._mirror, buffer.storage = None, "memory"
     assert buffer._mirrored() is None
 
@@ -224,9 +318,7 @@ def test_auto_takes_at_most_half_of_what_is_free(free_rows: int, kept: bool, mon
     [
         ({"storage": "gpu"}, "storage='gpu' does not exist: choose 'auto', 'memory' or 'cuda'"),
         ({"storage": "cuda"}, "needs a CUDA device, but the device is cpu"),
-        ({"storage": "cuda", "device": "cuda", "n_steps": 3}, "plain transitions only"),
-        ({"storage": "cuda", "device": "cuda", "optimize_memory_usage": True}, "plain transitions only"),
-        ({"storage": "cuda", "device": "cuda", "priority_exponent": 0.6}, "plain transitions only"),
+        ({"storage": "cuda", "device": "cuda", "optimize_memory_usage": True}, "whole transitions only"),
         ({"storage": "cuda", "device": "cuda"}, "needs 0.0 GB for a full replay buffer, but 0.0 GB of the device are"),
     ],
 )
@@ -239,31 +331,36 @@ def test_a_storage_that_cannot_be_had_is_refused(
         ReplayBuffer(10, OBSERVATIONS["float32"], ACTIONS, **{"device": "cpu", **options})
 
 
-@pytest.mark.parametrize("schedule", [{}, {"train_freq": 3, "gradient_steps": 2}])
-def test_training_from_a_mirror_is_the_same(schedule: dict[str, Any]) -> None:
-    options: dict[str, Any] = {"learning_starts": 20, "batch_size": 16, "buffer_size": 60, "seed": 0, **schedule}
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"train_freq": 3, "gradient_steps": 2},
+        {"n_steps": 3},
+        {"replay_buffer_kwargs": {"priority_exponent": 0.6}, "gradient_steps": 2},
+        {"n_steps": 2, "replay_buffer_kwargs": {"priority_exponent": 0.6}},
+    ],
+)
+def test_training_from_a_mirror_is_the_same(options: dict[str, Any]) -> None:
+    options = {"learning_starts": 20, "batch_size": 16, "buffer_size": 60, "seed": 0, "update": "analytic", **options}
     weights = []
     for mirrored in (True, False):
         model = DDPG("MlpPolicy", "Pendulum-v1", **options, device="cpu", policy_kwargs={"net_arch": [16]})
         buffer: Any = model.replay_buffer
         if mirrored:
-            buffer._mirror = DeviceRecords(buffer.records, CPU)
+            buffer._mirror = mirror_of(buffer)
         weights.append(model.learn(150).policy.state_dict())
+        assert not mirrored or buffer._mirror._sizes[1] == 16  # batches did come from there
     one, other = weights
     assert all(th.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.skipif(not th.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("kind", OBSERVATIONS)
-def test_batches_on_cuda_are_those_of_the_cpu(kind: str) -> None:
-    pair = Pair(kind, capacity=50)
-    pair.mirrored._mirror = DeviceRecords(pair.mirrored.records, th.device("cuda"))
+def test_batches_on_cuda_are_those_of_the_cpu(kind: str, options: dict[str, Any]) -> None:
+    pair = Pair(kind, 50, **options)
+    pair.mirrored._mirror = mirror_of(pair.mirrored, th.device("cuda"))
     for steps in (20, 1, 45):
         pair.add(steps)
-        np.random.seed(1)
-        expected = [pair.plain.sample(40) for _ in range(3)]
-        np.random.seed(1)
-        for batch, wanted in zip(pair.mirrored.batches(3, 40), expected, strict=True):
-            for mine, tensor in zip(batch[:5], wanted[:5], strict=True):
-                assert mine.device.type == "cuda"
-                assert th.equal(mine.cpu(), tensor)
+        pair.assert_same()

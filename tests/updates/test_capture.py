@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch as th
 from helpers import make_batch, make_policy
+from helpers.reads import Reads
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.td3.policies import TD3Policy
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -287,25 +288,6 @@ def test_training_on_cuda_takes_graphs_and_records_there(precision: Any, caplog:
     assert not caplog.records
 
 
-class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the operations that wait for a device: a number, a shape or an answer is read from a tensor."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.found: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.__name__.partition(".")[0] in (
-            "_local_scalar_dense",
-            "is_nonzero",
-            "nonzero",
-            "equal",
-            "masked_select",
-        ):
-            self.found.append(func.__name__)
-        return func(*args, **(kwargs or {}))
-
-
 def test_an_update_reads_nothing_back_from_the_device() -> None:
     update = AnalyticUpdate(make_policy(), tau=0.1, max_grad_norm=0.5)
     update.pre_tanh_penalty = 0.1
@@ -320,8 +302,10 @@ def test_an_update_reads_nothing_back_from_the_device() -> None:
 
 
 @needs_cuda
-def test_a_training_step_on_cuda_waits_once() -> None:
-    model: Any = DDPG("MlpPolicy", "Pendulum-v1", seed=0, device="cuda", learning_starts=100).learn(300)
+@pytest.mark.parametrize("n_steps", [1, 3])
+def test_a_training_step_on_cuda_waits_once(n_steps: int) -> None:
+    options: dict[str, Any] = {"learning_starts": 100, "n_steps": n_steps, "seed": 0}
+    model: Any = DDPG("MlpPolicy", "Pendulum-v1", device="cuda", **options).learn(300)
     th.cuda.set_sync_debug_mode("warn")
     try:
         with pytest.warns(UserWarning, match="synchroniz") as waits:
