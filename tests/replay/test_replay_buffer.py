@@ -246,7 +246,7 @@ def test_batches_are_those_that_as_many_samples_would_be(
     options: dict[str, Any], at_once: int, n_envs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     buffer: Any = fill(ReplayBuffer(30, BOX, ACTIONS, device="cpu", n_envs=n_envs, **options), BOX)
-    monkeypatch.setattr("sb3_ddpg_custom.replay.buffer._BYTES_AT_ONCE", at_once * 8 * buffer.records.row_bytes)
+    monkeypatch.setattr("sb3_ddpg_custom.replay.sampling._BYTES_AT_ONCE", at_once * 8 * buffer.records.row_bytes)
     np.random.seed(3)
     expected = [buffer.sample(8) for _ in range(5)]
     np.random.seed(3)
