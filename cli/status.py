@@ -13,6 +13,7 @@ from typing import Any, Literal
 STATUS_FILE = "status.json"
 STOP_FILE = "stop"
 _MOST_BYTES = 20_000
+_SECONDS_TO_BELIEVE = 5.0
 _TEXTS, _NUMBERS = (str, type(None)), (int, float, type(None))
 
 State = Literal["starting", "training", "done", "stopped", "failed"]
@@ -67,6 +68,29 @@ class Status:
     def seconds_left(self) -> float | None:
         """Estimate the rest of the training; None where there is nothing to go by."""
         return None if not self.steps_per_second else (self.total_steps - self.step) / self.steps_per_second
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether somebody makes the run, as far as this machine can tell."""
+        return self.state in ("starting", "training") and not self._is_killed
+
+    @property
+    def now(self) -> str:
+        """What the run does in one word; ``"killed"`` where nobody was left to say it."""
+        return "killed" if self.state in ("starting", "training") and self._is_killed else self.state
+
+    @property
+    def _is_killed(self) -> bool:
+        """Whether the process is gone that said something every second, on this machine."""
+        if os.name != "posix" or self.host != platform.node() or time.time() - self.updated < _SECONDS_TO_BELIEVE:
+            return False
+        try:
+            os.kill(int(self.pid), 0)
+        except ProcessLookupError:
+            return True
+        except (OSError, OverflowError):  # it is somebody else's; or a file that nobody here has written
+            return False
+        return False
 
 
 def write_status(folder: Path, status: Status) -> None:

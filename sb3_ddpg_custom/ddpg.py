@@ -211,6 +211,8 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, CollectingAlgorithm, OptimizingAl
         check_positive(or_zero=True, actor_weight_decay=actor_weight_decay, pre_tanh_penalty=pre_tanh_penalty)
         check_switch(decoupled_weight_decay=decoupled_weight_decay)
         check_share(actor_average_tau=actor_average_tau)
+        if not isinstance(parameter_noise, ParameterNoise | None):
+            raise ValueError(f"parameter_noise must be a ParameterNoise or None, got {parameter_noise!r}")
         self.critic_learning_rate = critic_learning_rate
         self.critic_weight_decay = critic_weight_decay
         self.actor_weight_decay = actor_weight_decay

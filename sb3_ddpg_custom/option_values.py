@@ -1,5 +1,6 @@
 """The values that options of the algorithm can have; free of torch, so that a command knows them at once."""
 
+from numbers import Integral, Real
 from typing import Any, Literal
 
 #: how updates are computed, see :func:`sb3_ddpg_custom.updates.make_update`
@@ -13,15 +14,30 @@ StorageName = Literal["auto", "memory", "cuda"]
 
 
 def check_positive(*, or_zero: bool = False, **options: Any) -> None:
-    """Check numbers by name; what is no number, such as None or a schedule, is left alone.
+    """Check that options are numbers above 0, or None; functions, which schedules are, are left alone.
 
     :param or_zero: 0 is allowed
-    :param options: the numbers
-    :raises ValueError: which names the first that is out of range
+    :param options: by name
+    :raises ValueError: which names the first that is something else
     """
     for name, value in options.items():
-        if isinstance(value, int | float) and not (value > 0 or (or_zero and value == 0)):
-            raise ValueError(f"{name} must be {'at least' if or_zero else 'above'} 0, got {value}")
+        if value is None or callable(value):
+            continue
+        if not _is_number(value) or not (value > 0 or (or_zero and value == 0)):
+            raise ValueError(f"{name} must be {'at least' if or_zero else 'above'} 0, got {value!r}")
+
+
+def check_count(**options: Any) -> None:
+    """Check that options are whole numbers above 0.
+
+    :param options: by name
+    :raises ValueError: which names the first that is something else
+    """
+    for name, value in options.items():
+        if not isinstance(value, Integral) or isinstance(value, bool):
+            raise ValueError(f"{name} must be a whole number, got {value!r}")
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
 
 
 def check_switch(**options: Any) -> None:
@@ -42,6 +58,9 @@ def check_share(**options: Any) -> None:
     :raises ValueError: which names the first that is something else
     """
     for name, value in options.items():
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value is not None and not (is_number and 0 < value <= 1):
-            raise ValueError(f"{name} must be above 0 and at most 1, or None, got {value}")
+        if value is not None and not (_is_number(value) and 0 < value <= 1):
+            raise ValueError(f"{name} must be above 0 and at most 1, or None, got {value!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

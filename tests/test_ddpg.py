@@ -191,6 +191,7 @@ def test_no_gradient_steps_change_nothing() -> None:
     "options",
     [
         *({"critic_learning_rate": -1.0}, {"max_grad_norm": 0.0}, {"critic_weight_decay": -1}, {"output_init": 0.0}),
+        *({"output_init": "a"}, {"parameter_noise": 0.2}, {"pre_tanh_penalty": [1]}, {"max_grad_norm": True}),
         *({"actor_weight_decay": -1e-9}, {"decoupled_weight_decay": 1e-2}, {"pre_tanh_penalty": -1e-5}),
     ],
 )

@@ -2,11 +2,12 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sb3_ddpg_custom.cli.declared_options import takes
+from sb3_ddpg_custom.cli.declared_options import command_line, takes
 from sb3_ddpg_custom.cli.export.options import ExportRequest
 from sb3_ddpg_custom.cli.imports import no_garbage_collection
 from sb3_ddpg_custom.cli.shared_options import Debug
@@ -30,12 +31,13 @@ def export_command(
     if as_json:
         typer.echo(json.dumps(asdict(result)))
     else:
-        _print(result)
+        _print(result, request)
 
 
-def _print(result: "ExportResult") -> None:
+def _print(result: "ExportResult", request: ExportRequest) -> None:
     from rich.table import Table
 
+    from sb3_ddpg_custom.cli.evaluation.options import EvaluateRequest
     from sb3_ddpg_custom.cli.screen import screen
 
     console = screen()
@@ -51,4 +53,5 @@ def _print(result: "ExportResult") -> None:
     console.print(table)
     if result.format != "torchscript":
         console.print("next:")
-        console.out(f"  ddpg evaluate --policy {result.file}")
+        played = EvaluateRequest(policy=Path(result.file), imports=request.imports)
+        console.out(f"  {command_line('evaluate', played)}")

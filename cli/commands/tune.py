@@ -71,6 +71,8 @@ def _compare(runs: "Path") -> None:
 
 
 def _report(result: "TuneResult", request: TuneRequest, pool: PoolRequest) -> None:
+    from sb3_ddpg_custom.cli.training.options import TrainRequest
+
     console = screen()
     if result.signal is not None:
         console.print("stopped early; the search is saved. To go on with it:")
@@ -88,4 +90,5 @@ def _report(result: "TuneResult", request: TuneRequest, pool: PoolRequest) -> No
         console.print("again with fresh seeds, for what wins a search was partly lucky:")
         _compare(result.folder / "confirmed")
     console.print("next:")
-    console.out(f"  ddpg train {request.env} --config {shown(result.folder / 'best.yml')}")
+    found = TrainRequest(env=request.env, config=result.folder / "best.yml", imports=request.imports)
+    console.out(f"  {command_line('train', found)}")

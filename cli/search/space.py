@@ -1,6 +1,7 @@
 """The space of a search, as a YAML file: which hyper-parameters vary, and between what."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -43,6 +44,12 @@ class Range:
             return trial.suggest_int(name, self.low, self.high, log=self.log)
         return trial.suggest_float(name, self.low, self.high, log=self.log)
 
+    def examples(self) -> list[float]:
+        """Give values that stand for all: both ends, and between fractional ones another fraction."""
+        ends = [self.low, self.high]
+        is_whole = isinstance(self.low, int) and isinstance(self.high, int)
+        return ends if is_whole else [*ends, self.low + (self.high - self.low) / math.pi]
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -62,6 +69,10 @@ class Choice:
         # Optuna stores scalars; lists go by their text.
         texts = {one if _is_scalar(one) else json.dumps(one): one for one in self.values}
         return texts[trial.suggest_categorical(name, list(texts))]
+
+    def examples(self) -> list[Any]:
+        """Give all values."""
+        return list(self.values)
 
 
 Space = Mapping[str, Range | Choice]

@@ -45,6 +45,8 @@ def open_study(storage: str | None, folder: Path, *, name: str, prune: bool) -> 
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
+    if storage == "":
+        raise UsageError("--storage is empty; leave it out, or name a file or an URL such as sqlite:///tune.db")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     url = storage or str(folder / "journal.log")
     try:

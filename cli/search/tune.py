@@ -1,5 +1,6 @@
 """Search, and measure again what was found, as a plain function: ``ddpg tune`` without the command line."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,9 @@ from sb3_ddpg_custom.cli.experiments.plan import Setting, plan_jobs
 from sb3_ddpg_custom.cli.paths import shown, tied_to_start
 from sb3_ddpg_custom.cli.run_folder import check_folder_name
 from sb3_ddpg_custom.cli.search.options import TuneRequest
+from sb3_ddpg_custom.cli.search.same_search import check_same_search
 from sb3_ddpg_custom.cli.search.search import Search
-from sb3_ddpg_custom.cli.search.space import read_space
+from sb3_ddpg_custom.cli.search.space import Space, read_space
 from sb3_ddpg_custom.cli.search.storage import Claims, open_study
 from sb3_ddpg_custom.cli.search.trial_runs import overrides_of, template_of
 from sb3_ddpg_custom.cli.signals import Signals
@@ -69,7 +71,8 @@ def tune(request: TuneRequest, pool: PoolRequest, console: Console) -> TuneResul
     check_folder_name(request.name, "--name")
     import_modules(request.imports)
     space = read_space(request.space)
-    _check_base(request)
+    base = _resolved(request, request.overrides)
+    _check_space(request, space)
     folder = request.out / request.name
     folder.mkdir(parents=True, exist_ok=True)
     engine = engine_for(pool, None, request.threads, folder)
@@ -77,7 +80,10 @@ def tune(request: TuneRequest, pool: PoolRequest, console: Console) -> TuneResul
         raise UsageError(f"ddpg tune --on {pool.on} needs to know how many runs to make at once; add --jobs N")
     study = open_study(request.storage, folder, name=request.name, prune=request.prune)
     signals, claims = Signals(), Claims(folder)
-    console.print(f"{request.env}: {request.trials} trials, {engine.at_once} runs at once, in {shown(folder)}")
+    with claims.alone("beginning"):
+        check_same_search(study, request, base, space)
+    at_once = f"{engine.at_once} run{'s' * (engine.at_once > 1)} at once"
+    console.print(f"{request.env}: {request.trials} trials, {at_once}, in {shown(folder)}")
     with signals.caught():
         Search(study, request, space, engine, claims, console, retry=pool.retry).run(signals)
     counts = _counts(study)
@@ -103,9 +109,15 @@ def tune(request: TuneRequest, pool: PoolRequest, console: Console) -> TuneResul
     )
 
 
-def _check_base(request: TuneRequest) -> None:
-    """Refuse what does not vary before the first trial is asked for."""
-    _resolved(request, request.overrides)
+def _check_space(request: TuneRequest, space: Space) -> None:
+    """Refuse values that no run takes before the first trial is asked for."""
+    source = "default_space.yml" if request.space is None else shown(request.space)
+    for name, part in space.items():
+        for value in part.examples():
+            try:
+                _resolved(request, (*request.overrides, f"{name}={json.dumps(value, default=str)}"))
+            except UsageError as error:
+                raise UsageError(f"`{source}`: {str(error).removeprefix('--set ')}") from error
 
 
 def _resolved(request: TuneRequest, overrides: tuple[str, ...]) -> Any:
@@ -140,7 +152,8 @@ def _confirm(request: TuneRequest, overrides: tuple[str, ...], pool: PoolRequest
     seeds = range(_FIRST_FRESH_SEED, _FIRST_FRESH_SEED + request.confirm_seeds)
     template = replace(template_of(request), out=request.out / request.name / "confirmed")
     jobs = plan_jobs(template, [request.env], settings, seeds)
-    console.print(f"the best setting and the default again, with {request.confirm_seeds} fresh seeds each")
+    fresh = f"{request.confirm_seeds} fresh seed{'s' * (request.confirm_seeds > 1)}"
+    console.print(f"the best setting and the default again, with {fresh} each")
     engine = engine_for(pool, len(jobs), request.threads, template.out)
     return conduct(jobs, engine, Board(console, jobs), retry=pool.retry)
 

@@ -13,6 +13,7 @@ from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.paths import shown
 from sb3_ddpg_custom.cli.results.names import in_order, plain, plain_path
 from sb3_ddpg_custom.cli.status import STATUS_FILE, Status, read_status
+from sb3_ddpg_custom.cli.training.commands_to_paste import going_on
 from sb3_ddpg_custom.cli.watching.duration import duration
 from sb3_ddpg_custom.cli.watching.panel import bars, figure, panel
 
@@ -22,7 +23,7 @@ _LINE_SECONDS = 30.0
 _SILENT_SECONDS = 60.0
 _MOST_DEPTH = 6
 _LINES_AROUND = 4
-_UNDER_WAY = ("starting", "training")
+_MOST_COMMANDS = 5
 
 
 def watch(folders: list[Path], console: Console) -> None:
@@ -49,6 +50,7 @@ def watch(folders: list[Path], console: Console) -> None:
             else:
                 statuses = _look(list(statuses))
     console.print(screen_of(statuses, width=console.width, height=10_000))
+    _say_how_to_go_on(statuses, console)
 
 
 def _watch_in_lines(folders: list[Path], statuses: Mapping[Path, Status], console: Console) -> None:
@@ -61,6 +63,7 @@ def _watch_in_lines(folders: list[Path], statuses: Mapping[Path, Status], consol
                 soft_wrap=True,
             )
         if not _is_any_under_way(statuses):
+            _say_how_to_go_on(statuses, console)
             return
         time.sleep(_LINE_SECONDS)
         statuses = _look(_runs(folders))
@@ -82,10 +85,10 @@ def screen_of(statuses: Mapping[Path, Status], *, width: int, height: int) -> Re
     for heading in ("steps", "", "return", "evaluated", "steps/s", "left"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True, max_width=max(width - 100, 0), overflow="crop")
-    ranked = sorted(statuses.items(), key=lambda one: one[1].state not in _UNDER_WAY)
+    ranked = sorted(statuses.items(), key=lambda one: not one[1].is_under_way)
     room = max(height - _LINES_AROUND, 3)
     for folder, status in ranked[:room]:
-        is_on = status.state in _UNDER_WAY and status.steps_per_second is not None
+        is_on = status.is_under_way and status.steps_per_second is not None
         table.add_row(
             Text(_name(folder, list(statuses))),
             Text(_state(status), style=_style(status)),
@@ -132,18 +135,28 @@ def _look(runs: list[Path]) -> dict[Path, Status]:
 
 
 def _is_any_under_way(statuses: Mapping[Path, Status]) -> bool:
-    return any(status.state in _UNDER_WAY for status in statuses.values())
+    return any(status.is_under_way for status in statuses.values())
 
 
 def _state(status: Status) -> str:
     silent = time.time() - status.updated
-    if status.state in _UNDER_WAY and silent > _SILENT_SECONDS:
+    if status.is_under_way and silent > _SILENT_SECONDS:
         return f"silent for {duration(silent)}"
-    return status.state
+    return status.now
 
 
 def _style(status: Status) -> str:
-    return {"failed": "red", "done": "green"}.get(status.state, "")
+    return {"failed": "red", "killed": "red", "done": "green"}.get(status.now, "")
+
+
+def _say_how_to_go_on(statuses: Mapping[Path, Status], console: Console) -> None:
+    killed = [folder for folder, status in statuses.items() if status.now == "killed"]
+    if killed:
+        console.print("to go on with what was killed:")
+    for folder in killed[:_MOST_COMMANDS]:
+        console.out(f"  {going_on(folder, ())}")
+    if len(killed) > _MOST_COMMANDS:
+        console.print(f"  … {len(killed) - _MOST_COMMANDS} more")
 
 
 def _name(folder: Path, runs: list[Path]) -> str:

@@ -58,6 +58,9 @@ def built_as(model: OffPolicyAlgorithm) -> dict[str, Any]:
         "parameter_noise": repr(getattr(model, "parameter_noise", None)),
         "policy_kwargs": repr({name: value for name, value in model.policy_kwargs.items() if name != "use_sde"}),
     }
+    bounds = getattr(model, "action_bounds", None)
+    if bounds is not None:
+        parts["action_bounds"] = repr(bounds)
     # Addresses tell nothing.
     return settings_of(model) | {name: text for name, text in parts.items() if " at 0x" not in text}
 
@@ -110,7 +113,11 @@ def put_back(model: OffPolicyAlgorithm, state: Mapping[str, Any]) -> None:
             raise ValueError(f"{str(kept['bit_generator'])[:40]!r} is no random generator of NumPy's")
     if model._last_obs is None or not {"python", "numpy", "torch", "cuda"} <= state["random"].keys():
         raise ValueError("it lacks the last observations or the random generators")
-    for wrapper, kept in zip(wrappers_of(model.get_env()), state["wrappers"], strict=True):
+    wrappers = wrappers_of(model.get_env())
+    here, there = ([*map(_kind, wrappers)], [str(kept["kind"]) for kept in state["wrappers"]])
+    if here != there:
+        raise ValueError(f"the envs are in {', '.join(here) or 'no wrapper'}, and were in {', '.join(there) or 'none'}")
+    for wrapper, kept in zip(wrappers, state["wrappers"], strict=True):
         _restore_wrapper(wrapper, kept)
 
 
@@ -180,8 +187,12 @@ def _is_scalar(value: Any) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
+def _kind(wrapper: VecEnvWrapper) -> str:
+    return type(wrapper).__name__
+
+
 def _wrapper_state(wrapper: VecEnvWrapper) -> dict[str, Any]:
-    state: dict[str, Any] = {"kind": type(wrapper).__name__}
+    state: dict[str, Any] = {"kind": _kind(wrapper)}
     for kind, names in _KEPT_BY.items():
         if isinstance(wrapper, kind):
             state["kept"] = {name: getattr(wrapper, name) for name in names if hasattr(wrapper, name)}
@@ -193,8 +204,6 @@ def _wrapper_state(wrapper: VecEnvWrapper) -> dict[str, Any]:
 
 
 def _restore_wrapper(wrapper: VecEnvWrapper, state: Mapping[str, Any]) -> None:
-    if state["kind"] != type(wrapper).__name__:
-        raise ValueError(f"the envs are in a {type(wrapper).__name__}, and were in a {state['kind']}")
     for name, value in state.get("kept", {}).items():
         setattr(wrapper, name, value)
     if isinstance(wrapper, VecNormalize):

@@ -8,7 +8,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.buffers import BaseBuffer
 
-from sb3_ddpg_custom.option_values import StorageName
+from sb3_ddpg_custom.option_values import StorageName, check_count
 from sb3_ddpg_custom.replay.device_records import check_storage
 from sb3_ddpg_custom.replay.final_observations import NO_SLOT, FinalObservations
 from sb3_ddpg_custom.replay.observation_fields import Observations, write
@@ -69,8 +69,7 @@ class ReplayBuffer(SampledStorage):
         priority_epsilon: float = 1e-6,
         storage: StorageName = "auto",
     ) -> None:
-        if n_steps < 1:
-            raise ValueError(f"n_steps must be at least 1, got {n_steps}")
+        check_count(n_steps=n_steps)
         # SB3's ReplayBuffer.__init__ would allocate its six arrays; only its base is wanted.
         BaseBuffer.__init__(self, buffer_size, observation_space, action_space, device, n_envs=n_envs)
         self.buffer_size = max(buffer_size // n_envs, 1)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sb3_ddpg_custom.option_values import check_count
 from sb3_ddpg_custom.replay.records import Field, Records
 
 
@@ -25,12 +26,11 @@ class ExperienceReplay:
 
     :param buffer_size: number of transitions kept; the oldest gives way to the newest
     :param random_seed: seed of the sampling, None for a fresh one
-    :raises ValueError: if ``buffer_size`` is not positive
+    :raises ValueError: if ``buffer_size`` is no whole number above 0
     """
 
     def __init__(self, buffer_size: int, random_seed: int | None = None) -> None:
-        if buffer_size < 1:
-            raise ValueError(f"buffer_size must be at least 1, got {buffer_size}")
+        check_count(buffer_size=buffer_size)
         self.buffer_size = buffer_size
         self._generator = np.random.default_rng(random_seed)
         self._records: Records | None = None
@@ -75,10 +75,9 @@ class ExperienceReplay:
 
         :param batch_size: how many; a smaller memory gives all that it has, in random order
         :return: s (n, *s), a (n, *a), r (n,), t (n,) bool, s2 (n, *s) with n = min(size, batch_size)
-        :raises ValueError: if the memory is empty or ``batch_size`` is not positive
+        :raises ValueError: if the memory is empty or ``batch_size`` is no whole number above 0
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        check_count(batch_size=batch_size)
         if self._records is None or self.size() == 0:
             raise ValueError("the replay buffer is empty: add transitions before you sample")
         indices = self._generator.choice(self.size(), min(self.size(), batch_size), replace=False)

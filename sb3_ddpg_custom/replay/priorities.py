@@ -9,6 +9,7 @@ import numpy as np
 import torch as th
 from numpy.typing import NDArray
 
+from sb3_ddpg_custom.option_values import check_positive
 from sb3_ddpg_custom.replay.sum_tree import SumTree
 
 
@@ -46,12 +47,11 @@ class Priorities:
     """
 
     def __init__(self, capacity: int, *, exponent: float, importance_exponent: float, epsilon: float) -> None:
-        if exponent < 0:
-            raise ValueError(f"priority_exponent must be at least 0, got {exponent}")
-        if not 0 <= importance_exponent <= 1:
+        check_positive(or_zero=True, priority_exponent=exponent)
+        check_positive(or_zero=True, importance_exponent=importance_exponent)
+        if importance_exponent > 1:
             raise ValueError(f"importance_exponent must be between 0 and 1, got {importance_exponent}")
-        if epsilon <= 0:
-            raise ValueError(f"priority_epsilon must be above 0, got {epsilon}")
+        check_positive(priority_epsilon=epsilon)
         self.exponent = exponent
         self.importance_exponent = importance_exponent
         self.epsilon = epsilon

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.type_aliases import DictReplayBufferSamples, ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 
+from sb3_ddpg_custom.option_values import check_count
 from sb3_ddpg_custom.overrides import is_as_written
 from sb3_ddpg_custom.replay.batch_memory import BatchMemory
 from sb3_ddpg_custom.replay.draw import Draw
@@ -244,10 +245,9 @@ class SampledStorage(TransitionStorage):
         :param batch_size: how many; a smaller buffer gives all that it has, in random order
         :return: s (n, *shape), a (n, action_dim), r (n,), t (n,) bool: terminated, not truncated, s2 (n, *shape), with
             n = min(size · n_envs, batch_size); dicts of arrays for Dict observations
-        :raises ValueError: if the buffer is empty or ``batch_size`` is not positive
+        :raises ValueError: if the buffer is empty or ``batch_size`` is no whole number above 0
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        check_count(batch_size=batch_size)
         filled = self.size() * self.n_envs
         if filled == 0:
             raise ValueError("the replay buffer is empty: add transitions before you sample")

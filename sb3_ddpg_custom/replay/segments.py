@@ -153,7 +153,9 @@ def ring_state(buffer: SB3ReplayBuffer) -> dict[str, Any]:
         state["priorities"] = stored.priorities
         state["finals"] = None if finals is None else (finals.rows.view(np.uint8), list(finals.free))
     elif isinstance(buffer, HerReplayBuffer):
-        state["episodes"] = {name: getattr(buffer, name) for name in (*_CHANGES_ANYWHERE, "_current_ep_start")}
+        state["episodes"] = {
+            name: _up_to_last(getattr(buffer, name)) for name in (*_CHANGES_ANYWHERE, "_current_ep_start")
+        }
     return state
 
 
@@ -200,7 +202,13 @@ def restore_ring(buffer: SB3ReplayBuffer, state: dict[str, Any]) -> None:
         return
     buffer.pos, buffer.full = pos, full
     for name, array in state.get("episodes", {}).items():
-        getattr(buffer, name)[...] = array
+        whole = getattr(buffer, name)
+        whole[: len(array)], whole[len(array) :] = array, 0
+
+
+def _up_to_last(array: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Leave out rows of zeros at the end: of a buffer that is not full yet, most of all."""
+    return array[: int(np.max(np.nonzero(array)[0], initial=-1)) + 1]
 
 
 def _layout(buffer: SB3ReplayBuffer) -> dict[str, Any]:

@@ -218,17 +218,21 @@ class Goal(gym.Env[Any, Any]):
         return observed, reward, False, self.steps >= 20, {}
 
 
-def test_hindsight_and_state_that_outlives_episodes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("buffer_size", [110, 200_000])
+def test_hindsight_and_state_that_outlives_episodes(buffer_size: int, tmp_path: Path) -> None:
     assert_resumes_exactly(
         lambda: make_model(
             EpisodeReplayer(Monitor(Goal())),
             "MultiInputPolicy",
             replay_buffer_class=HerReplayBuffer,
             learning_starts=50,
-            buffer_size=110,
+            buffer_size=buffer_size,
         ),
         tmp_path,
     )
+    states = [*tmp_path.glob("*/state-*.zip")]
+    assert states
+    assert max(path.stat().st_size for path in states) < 100_000  # what the buffer holds, and not what it could
 
 
 @pytest.mark.parametrize("algorithm", [TD3, SAC])
@@ -307,12 +311,19 @@ def test_an_env_that_is_not_deterministic_is_named_and_goes_on(tmp_path: Path, c
         ({"action_noise": NormalActionNoise(np.zeros(1), np.ones(1))}, "action_noise is NormalActionNoise"),
         ({"parameter_noise": ParameterNoise(0.1)}, "parameter_noise is ParameterNoise"),
         ({"policy_kwargs": {"activation_fn": th.nn.Tanh}}, "policy_kwargs is"),
+        ({"action_bounds": (-1, 1)}, r"action_bounds is \[-1, 1\] here and was None"),
     ],
 )
 def test_another_model_is_refused(settings: dict[str, Any], named: str, tmp_path: Path) -> None:
     ExactCheckpoint(tmp_path).learn(make_model(single()), 60)
     with pytest.raises(ResumeError, match=named):
         restore(make_model(single(), **settings), ExactCheckpoint(tmp_path))
+
+
+def test_envs_in_other_wrappers_are_refused(tmp_path: Path) -> None:
+    ExactCheckpoint(tmp_path).learn(make_model(single()), 60)
+    with pytest.raises(ResumeError, match="the envs are in VecFrameStack, and were in none"):
+        restore(make_model(VecFrameStack(envs(), 1)), ExactCheckpoint(tmp_path))
 
 
 def test_what_a_callback_has_annealed_stays_so(tmp_path: Path) -> None:

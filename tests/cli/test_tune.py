@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,10 @@ from conftest import SMALL
 from helpers import Ddpg
 from helpers.studies import steps_of, wait_until
 
+from sb3_ddpg_custom.cli.config.resolve import resolve
 from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.search.options import TuneRequest
+from sb3_ddpg_custom.cli.search.same_search import check_same_search
 from sb3_ddpg_custom.cli.search.space import Choice, Range, default_space_text, read_space
 from sb3_ddpg_custom.cli.search.storage import Claims
 from sb3_ddpg_custom.cli.search.trial_runs import evaluations
@@ -113,6 +117,11 @@ def test_a_search_from_beginning_to_end(ddpg: Ddpg, tmp_path: Path, space: Path)
     again = ddpg(*command)
     assert "trials: 3 complete; best: " in again.stdout
     assert f"--config {folder / 'best.yml'}" in again.stdout
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+    other = ddpg("tune", "pendulum-classic", *command[2:], code=2).stderr
+    assert "the search 'tune' has" in other
+    assert "choose another --name" in other
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
@@ -222,7 +231,64 @@ def test_the_space_can_be_printed(ddpg: Ddpg) -> None:
         (("--name", "a/b"), "--name 'a/b' is no name for a folder"),
         (("--on", "slurm:local"), "needs to know how many runs to make at once; add --jobs N"),
         (("--storage", "nonsense://x"), "--storage nonsense://x cannot be opened"),
+        (("--storage", ""), "--storage is empty"),
     ],
 )
 def test_what_cannot_be_asked_for_is_a_sentence(refused: Any, options: tuple[str, ...], sentence: str) -> None:
     assert sentence in refused("tune", "pendulum", "--trials", "1", *options)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("gamma: {low: 0.5, high: 3}", "gamma is 3.0; expected a number from 0 to 1"),
+        ("n_envs: {choices: [1, 0]}", "n_envs is 0; expected"),
+        ("tau: {choices: [0.5, a]}", "tau is 'a'; expected"),
+        ("batch_size: {low: 1.0, high: 8.0}", "batch_size is 3.22"),
+    ],
+)
+def test_values_that_no_run_takes_are_refused_before_any_is_made(
+    refused: Any, tmp_path: Path, text: str, why: str
+) -> None:
+    (tmp_path / "s.yml").write_text(text)
+    said = refused("tune", "pendulum", "--space", tmp_path / "s.yml", "--out", tmp_path / "runs")
+    assert f"s.yml`: {why}" in said
+    assert not (tmp_path / "runs").exists()
+
+
+GAMMAS = {"gamma": Range(low=0.9, high=0.99)}
+
+
+@pytest.mark.parametrize(
+    ("now", "space", "difference"),
+    [
+        ({"env": "hopper"}, GAMMAS, "has environment 'Pendulum-v1', and now it is asked for 'Hopper-v5'"),
+        ({"steps": 300}, GAMMAS, "has n_timesteps 5000, and now it is asked for 300"),
+        ({"overrides": ("tau=0.5",)}, GAMMAS, "has tau 0.02, and now it is asked for 0.5"),
+        ({"overrides": ("max_grad_norm=1",)}, GAMMAS, "has max_grad_norm nothing, and now it is asked for 1"),
+        ({"seeds_per_trial": 5}, GAMMAS, "has --seeds-per-trial 3, and now it is asked for 5"),
+        ({}, {"gamma": Range(low=0.8, high=0.99)}, "has the range of gamma {'high': 0.99, 'log': False, 'low': 0.9}"),
+        ({}, {"gamma": Choice([0.9, 0.99])}, "now it is asked for {'values': [0.9, 0.99]}"),
+        ({}, {}, "and now it is asked for nothing"),
+    ],
+)
+def test_another_search_under_the_same_name_is_refused(now: Any, space: Any, difference: str) -> None:
+    study = optuna.create_study()
+
+    def check(space: Any, **asked: Any) -> None:
+        request = TuneRequest(**{"env": "pendulum", "name": "tune", **asked})
+        base = resolve(
+            request.env,
+            config=None,
+            overrides=request.overrides,
+            steps=request.steps,
+            n_envs=None,
+            registered_ids=[],
+        )
+        check_same_search(study, request, base, space)
+
+    check(GAMMAS)
+    check(GAMMAS, trials=7, confirm_seeds=0, seed=3)  # more of the same
+    with pytest.raises(UsageError, match=re.escape(difference)) as refusal:
+        check(space, **now)
+    assert str(refusal.value).endswith(": choose another --name")

@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -144,6 +147,32 @@ def test_it_ends_with_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "done" in shown
     assert "y" in shown
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks for a process as POSIX does")
+def test_a_killed_run_is_told_and_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    later = time.time() + 6
+    for name, changes in {"a": {}, "b": {"state": "done"}}.items():
+        (tmp_path / name).mkdir()
+        write_status(tmp_path / name, Status(**{**vars(WHOLE), "pid": dead.pid, **changes}))
+    assert read_status(tmp_path / "a").now == "training"  # type: ignore[union-attr]  # it has only just said so
+    monkeypatch.setattr("sb3_ddpg_custom.cli.status.time.time", lambda: later)
+    console = Console(file=io.StringIO(), width=200)
+    watch([tmp_path], console)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"{tmp_path / 'a'}: killed, 45,000 of 200,000" in shown
+    assert f"{tmp_path / 'b'}: done" in shown
+    assert shown.endswith(f"to go on with what was killed:\n  ddpg resume {tmp_path / 'a'}\n")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"pid": os.getpid()}, {"host": "elsewhere"}, {"pid": 10**30}, {"pid": -1}, {"pid": 0.5}]
+)
+def test_what_may_be_alive_is_not_called_killed(monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]) -> None:
+    status = Status(**{**vars(WHOLE), "pid": 2**22 + 1, "updated": time.time() - 60, **changes})
+    assert (status.now, status.is_under_way) == ("training", True)
 
 
 def test_the_doctor_says_what_stays(monkeypatch: pytest.MonkeyPatch) -> None:

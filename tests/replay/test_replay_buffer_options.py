@@ -2,6 +2,7 @@
 
 import copy
 import io
+import math
 import pickle
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -302,6 +303,14 @@ def test_an_unflagged_reset_is_marked_as_a_cut(saving: bool) -> None:
 def test_options_out_of_range_are_refused_by_name() -> None:
     for options, message in (
         ({"n_steps": 0}, "n_steps must be at least 1, got 0"),
+        ({"n_steps": 2.5}, "n_steps must be a whole number, got 2.5"),
+        ({"n_steps": True}, "n_steps must be a whole number, got True"),
+        ({"priority_exponent": math.nan}, "priority_exponent must be at least 0, got nan"),
+        ({"priority_exponent": "a"}, "priority_exponent must be at least 0, got 'a'"),
+        (
+            {"priority_exponent": 0.6, "importance_exponent": math.nan},
+            "importance_exponent must be at least 0, got nan",
+        ),
         ({"priority_exponent": -1.0}, "priority_exponent must be at least 0"),
         ({"priority_exponent": 0.6, "importance_exponent": 2.0}, "importance_exponent must be between 0 and 1"),
         ({"priority_exponent": 0.6, "priority_epsilon": 0.0}, "priority_epsilon must be above 0"),
