@@ -3,6 +3,7 @@
 Nothing heavy is imported here, so that help and completion answer at once; each command imports what it runs.
 """
 
+import io
 import os
 import sys
 import warnings
@@ -80,6 +81,7 @@ def main() -> NoReturn:
     It exits with 2 for a request that cannot be met, with 1 for a failure on the way, and with 128 and the signal's
     number where a signal ended it.
     """
+    _print_what_the_terminal_lacks()
     with _warnings_in_a_line():
         ending = ended(app)
     if ending.error is not None:
@@ -88,6 +90,13 @@ def main() -> NoReturn:
         with suppress(OSError):  # the terminal may be gone
             typer.echo(f"ddpg: {ending.sentence}", err=True)
     sys.exit(ending.code)
+
+
+def _print_what_the_terminal_lacks() -> None:
+    """Let a question mark stand for what cannot be shown, such as ± where all is ASCII: no result is lost."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 @contextmanager

@@ -1,10 +1,13 @@
 """How a command or one of its processes ends: an exit code, and a sentence."""
 
+import errno
 from collections.abc import Callable
 from typing import NamedTuple
 
 from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
 from sb3_ddpg_custom.cli.signals import InterruptedBySignal, ending_signals_raise
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Ending(NamedTuple):
@@ -36,6 +39,11 @@ def ended(work: Callable[[], object]) -> Ending:
     except InterruptedBySignal as error:
         return Ending(128 + error.signal, f"interrupted by {error.signal.name}", error)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            from sb3_ddpg_custom.cli.screen import discard_standard_output
+
+            discard_standard_output()
+            return Ending(1, f"{error.strerror}: what is written to, or printed into, is full", error)
         what = f"unexpected {type(error).__name__}: {one_line(error)}; --debug shows where it happened"
         return Ending(1, what, error)
     return Ending(0)

@@ -69,16 +69,28 @@ def folder_of_env(out: Path, env_id: str) -> Path:
     return out / env_id.replace(":", "-").replace("/", "-")
 
 
+#: what to do where a study's folder is taken
+ANOTHER_NAME = "choose another --name, or another name: in the study's file"
+
+
 def is_done(folder: Path, steps: int) -> bool:
     """Say whether all of a run is there, curve and film included, which come behind its last step.
 
     :param folder: the run's
     :param steps: that it was to make
     """
+    return done_steps(folder) == steps
+
+
+def done_steps(folder: Path) -> int | None:
+    """Give the steps of a run that is all there; None where it is not.
+
+    :param folder: the run's
+    """
     try:
-        return (folder / STATE / DONE).read_text("utf-8").strip() == str(steps)
+        return int((folder / STATE / DONE).read_text("utf-8"))
     except (OSError, ValueError):
-        return False
+        return None
 
 
 def _first_free(parent: Path, number: int) -> Path:
@@ -99,8 +111,9 @@ def find_checkpoint(path: Path, flag: str = "--checkpoint") -> Path:
     :param flag: the option that named it, for error messages
     :raises UsageError: if there is none
     """
+    kinds = "a .pkl, a run folder or a .zip file" if flag == "--normalization" else "a run folder or a .zip file"
     if not path.exists():
-        raise UsageError(f"{flag} {shown(path)} does not exist; name a run folder or a .zip file")
+        raise UsageError(f"{flag} {shown(path)} does not exist; name {kinds}")
     if not path.is_dir():
         return path
     steps = sorted((path / "checkpoints").glob("step_*.zip"))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def _precision(text: str) -> Precision:
     if text in get_args(Precision):
         return cast(Precision, text)
-    raise UsageError(f"--precision {text} is neither {' nor '.join(get_args(Precision))}")
+    raise UsageError(f"--precision {text or '(nothing)'} is neither {' nor '.join(get_args(Precision))}")
 
 
 def bench_command(

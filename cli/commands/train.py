@@ -21,9 +21,9 @@ def train_command(
 ) -> None:
     """Train DDPG and keep models, curves, statistics and videos in a run folder; with --seeds, many runs at once."""
     if asks_for_many(request, many, pool):
-        from sb3_ddpg_custom.cli.experiments.from_train import jobs_of
+        from sb3_ddpg_custom.cli.experiments.from_train import jobs_of, told_apart
 
-        again = command_line("train", request, many, pool)
+        again = command_line("train", *told_apart(request, many), pool)
         make_and_tell(jobs_of(request, many), pool, again=again, threads=request.threads, quiet=quiet)
         return
     if request.render:

@@ -16,4 +16,4 @@ def read_vec_env(text: str) -> VecEnvKind:
     match text:
         case "dummy" | "subproc":
             return text
-    raise UsageError(f"--vec-env {text} is neither dummy nor subproc")
+    raise UsageError(f"--vec-env {text or '(nothing)'} is neither dummy nor subproc")

@@ -85,7 +85,9 @@ def make_env(env_id: str, settings: Settings, render_mode: str | None = None) ->
         remedy = f'pip install "sb3-ddpg-custom[{extra}]"' if extra else "install the package that it needs"
         raise UsageError(f"{env_id} needs a package that is missing ({one_line(error)}); {remedy}") from error
     except gym_error.UnregisteredEnv as error:
-        raise UsageError(f"{env_id} is not registered: {one_line(error)}; does its package want --import?") from error
+        raise UsageError(
+            f"{env_id} is not registered ({one_line(error)}); if a module registers it, add --import MODULE"
+        ) from error
     except Exception as error:  # an env may raise anything while it is made
         if isinstance(error, TypeError) and given:
             raise UsageError(f"{env_id} refuses its env_kwargs {dict(settings.env_kwargs)}: {reason(error)}") from error

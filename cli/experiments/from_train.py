@@ -1,5 +1,6 @@
 """``ddpg train`` with ``--seeds``: which runs it asks for."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from sb3_ddpg_custom.cli.environments.registry import registered_ids
@@ -22,15 +23,12 @@ def jobs_of(request: TrainRequest, many: SeedsRequest) -> list[Job]:
     :param many: which runs
     :raises UsageError: if they cannot be asked for
     """
-    request = tied_to_start(request)
-    envs, compared = [request.env], list(many.compare)
-    for word in many.more:
-        (compared if many.compare and _is_setting(word) else envs).append(word)
+    request, many = told_apart(tied_to_start(request), many)
     out = request.out
     if request.name is not None:
         check_folder_name(request.name, "--name")
         out /= request.name
-    settings = [_setting(text, request) for text in compared] or [
+    settings = [_setting(text, request) for text in many.compare] or [
         Setting(
             name=name_of_setting(request.config, request.all_overrides),
             config=request.config,
@@ -38,7 +36,24 @@ def jobs_of(request: TrainRequest, many: SeedsRequest) -> list[Job]:
         )
     ]
     template = request.settled(out=out, name=None, video=request.video or "none")
-    return plan_jobs(template, envs, settings, read_seeds(many.seeds or ""))
+    return plan_jobs(template, [request.env, *many.more], settings, read_seeds(many.seeds or ""))
+
+
+def told_apart(request: TrainRequest, many: SeedsRequest) -> tuple[TrainRequest, SeedsRequest]:
+    """Tell environments and settings apart: behind ``--compare a.yml`` stand more of both.
+
+    :param request: options of all runs
+    :param many: which runs
+    :return: the same, with all settings in ``compare``
+    :raises UsageError: if there is no environment
+    """
+    words = [request.env, *many.more]
+    settings = [word for word in words if many.compare and _is_setting(word)]
+    envs = [word for word in words if word not in settings]
+    if not envs:
+        raise UsageError(f"there is no environment beside --compare {' '.join([*many.compare, *settings])}; add one")
+    compared = (*many.compare, *settings)
+    return replace(request, env=envs[0]), replace(many, more=tuple(envs[1:]), compare=compared)
 
 
 def _is_setting(word: str) -> bool:
@@ -61,7 +76,8 @@ def _setting(text: str, request: TrainRequest) -> Setting:
         return Setting(name=text, config=request.config, overrides=request.all_overrides)
     if "=" not in text:
         raise UsageError(
-            f"--compare {text} is neither a .yml file, KEY=VALUE, a preset nor default{did_you_mean(text, _NAMES)}"
+            f"--compare {text or '(nothing)'} is neither a .yml file, KEY=VALUE, a preset nor default"
+            f"{did_you_mean(text, _NAMES)}"
         )
     overrides = (*request.all_overrides, text)
     return Setting(name=name_of_setting(None, (text,)), config=request.config, overrides=overrides)

@@ -17,7 +17,7 @@ from sb3_ddpg_custom.cli.environments.registry import import_modules, registered
 from sb3_ddpg_custom.cli.environments.seeds import training_seed
 from sb3_ddpg_custom.cli.errors import UsageError, received
 from sb3_ddpg_custom.cli.paths import shown
-from sb3_ddpg_custom.cli.run_folder import check_folder_name, folder_of_env
+from sb3_ddpg_custom.cli.run_folder import ANOTHER_NAME, check_folder_name, done_steps, folder_of_env
 from sb3_ddpg_custom.cli.training.options import TrainRequest
 
 #: in the folder of a run: what it is a run of, and what its processes have printed
@@ -192,12 +192,18 @@ def check_is_of(job: Job) -> None:
     """
     if not (job.folder / JOB_FILE).exists():
         if job.folder.exists() and any(job.folder.iterdir()):
-            raise UsageError(f"{shown(job.folder)} holds something else than a run of a study; choose another --name")
+            raise UsageError(f"{shown(job.folder)} holds something else than a run of a study; {ANOTHER_NAME}")
         return
     there, here = read_job(job.folder).identity(), job.identity()
     for key in [*here, *there]:
         if here.get(key) != there.get(key):
             raise UsageError(
                 f"{shown(job.folder)} is a run with {key} {received(there.get(key))}, not {received(here.get(key))}; "
-                "choose another --name"
+                f"{ANOTHER_NAME}"
             )
+    made = done_steps(job.folder)
+    if made is not None and made != job.total_steps:
+        raise UsageError(
+            f"{shown(job.folder)} has been gone on with to {made:,} steps, and the study's runs have "
+            f"{job.total_steps:,}; {ANOTHER_NAME}"
+        )

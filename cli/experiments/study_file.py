@@ -28,7 +28,13 @@ from sb3_ddpg_custom.cli.paths import shown, tied_to_start
 from sb3_ddpg_custom.cli.run_folder import check_folder_name
 from sb3_ddpg_custom.cli.training.options import TrainRequest
 
-_KEYS_OF_OPTIONS = {"--seeds": "seeds ", "--set": "", "--steps": "train.steps ", "--n-envs": "train.n_envs "}
+_KEYS_OF_OPTIONS = {
+    "--seeds": "seeds ",
+    "--set": "",
+    "--steps": "train.steps ",
+    "--n-envs": "train.n_envs ",
+    "--preset": "preset ",
+}
 _KEYS = ("name", "envs", "seeds", "settings", "train")
 # Those that are ddpg study's own, or the file's own keys.
 _NOT_IN_TRAIN = ("env", "seed", "config", "overrides", "out", "name", "render", "device", "threads", "imports")

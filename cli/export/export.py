@@ -72,6 +72,8 @@ def export(request: ExportRequest, console: Console) -> ExportResult:
     :raises RunError: if the env fails
     """
     request = tied_to_start(request)
+    if request.license == "":
+        raise UsageError("--license is empty; leave it out, or name one such as CC-BY-4.0")
     import_modules(request.imports)
     path = find_checkpoint(request.run, "RUN")
     kind = _kind(request)
@@ -119,6 +121,12 @@ def export(request: ExportRequest, console: Console) -> ExportResult:
 
 def _kind(request: ExportRequest) -> FormatName:
     if request.kind is not None:
+        others = set(ENDINGS.values()) - {ENDINGS[request.kind]}
+        if request.out is not None and request.out.suffix.lower() in others:
+            raise UsageError(
+                f"--out {shown(request.out)} ends as another format's files than --format {request.kind}; "
+                f"name one that ends in {ENDINGS[request.kind]}, or leave --format out"
+            )
         return request.kind
     if request.out is None:
         return "npz"

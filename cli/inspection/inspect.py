@@ -125,6 +125,8 @@ def _space(space: Any) -> str | None:
         if space["type"] == "Dict":
             return f"Dict of {', '.join(f'{key}: {_space(part)}' for key, part in space.get('spaces', {}).items())}"
         return f"{space['type']} {', '.join(f'{key} {str(value)[:60]}' for key, value in inner.items())}"
+    if space.get("_shape") is None and "spaces" in space:  # SB3 writes what a Dict holds as text
+        return f"Dict of {str(space['spaces'])[:200]}"
     return f"shape {space.get('_shape')}, {space.get('dtype')}"
 
 

@@ -145,4 +145,4 @@ def _known(found: Sequence[Found]) -> list[str]:
         for folder in _event_folders(one.place.path):
             accumulator = _accumulator(folder)
             tags |= dict.fromkeys(accumulator.Tags()["scalars"] if accumulator is not None else ())
-    return [*evaluated, *episodes, *tags]
+    return list(dict.fromkeys([*evaluated, *episodes, *tags]))

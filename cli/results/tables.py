@@ -69,11 +69,15 @@ def _differences(pair: Pair, differences: Sequence[Difference]) -> Table:
     return table
 
 
+def _last(evaluations: int) -> str:
+    return "last evaluation" if evaluations == 1 else f"last {evaluations} evaluations"
+
+
 def _what_it_is(comparison: Comparison) -> str:
     averaged = sorted({one.evaluations_averaged for one in comparison.summaries if one.runs})
-    number = f"{averaged[-1]}" if len(averaged) == 1 else f"{averaged[0]} to {averaged[-1]}"
+    number = f"last {averaged[0]} to {averaged[-1]} evaluations" if len(averaged) > 1 else _last(averaged[-1])
     text = (
-        f"A final score is the mean of a run's last {number} evaluations; best is the IQM of each run's best "
+        f"A final score is the mean of a run's {number}; best is the IQM of each run's best "
         "evaluation. Intervals of scores: stratified bootstrap over the seeds"
     )
     if any(one.runs < 5 for one in comparison.summaries):

@@ -1,9 +1,10 @@
 """From a plan to what a training is made of: envs, model, evaluations, checkpoints."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat, configure
@@ -210,11 +211,6 @@ def _go_on(model: "DDPG", checkpoint: ExactCheckpoint, folder: Path) -> None:
 
 def _begin_with(model: "DDPG", checkpoint: Checkpoint) -> None:
     normalization = model.get_vec_normalize_env()
-    if checkpoint.lacks_normalization:
-        raise UsageError(
-            f"--from {shown(checkpoint.path)} was trained under VecNormalize and does not hold its statistics; begin "
-            "with a checkpoint of this package, which does"
-        )
     if normalization is None and checkpoint.normalization is not None:
         raise UsageError(f"--from {shown(checkpoint.path)} was trained with normalisation; add --set normalize=true")
     if normalization is not None and checkpoint.normalization is None:
@@ -228,12 +224,26 @@ def _begin_with(model: "DDPG", checkpoint: Checkpoint) -> None:
             f"--from {shown(checkpoint.path)} was trained {how} normalisation in the policy; add --set "
             f"policy_kwargs.normalize_observations={value}"
         )
+    difference = _difference(model.policy.state_dict(), checkpoint.parameters.get("policy", {}))
+    if difference is not None:
+        raise UsageError(f"--from {shown(checkpoint.path)} does not fit these settings: {difference}")
     try:
         model.set_parameters(dict(checkpoint.parameters))
         if normalization is not None and checkpoint.normalization is not None:
             restore_normalization(checkpoint.normalization, normalization)
     except (ValueError, RuntimeError, KeyError) as error:
         raise UsageError(f"--from {shown(checkpoint.path)} does not fit these settings: {reason(error)}") from error
+
+
+def _difference(here: Mapping[str, Any], there: Mapping[str, Any]) -> str | None:
+    """Name the first weights that two policies do not both have, in one shape; None if they have the same."""
+    for name in [*here, *(name for name in there if name not in here)]:
+        if name not in there or name not in here:
+            return f"there is {'no' if name in here else 'a'} {name} in it, as in a model of another kind or network"
+        own, other = tuple(here[name].shape), tuple(there[name].shape)
+        if own != other:
+            return f"its {name} is of shape {other}, and has to be {own}"
+    return None
 
 
 def _extra_callbacks(plan: Plan) -> list[BaseCallback]:

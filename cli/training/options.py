@@ -21,6 +21,7 @@ from sb3_ddpg_custom.cli.shared_options import (
     Overlay,
     Preset,
     path_option,
+    read_normalization,
     read_path,
 )
 from sb3_ddpg_custom.cli.tracking.names import TrackerName, read_tracker
@@ -34,7 +35,7 @@ def _filmed_episodes(text: str) -> FilmedEpisodes:
             return text
     if text.isascii() and text.isdecimal() and int(text) >= 1:
         return int(text)
-    raise UsageError(f"--video {text} is neither none, cubic nor a whole number of at least 1")
+    raise UsageError(f"--video {text or '(nothing)'} is neither none, cubic nor a whole number of at least 1")
 
 
 def _action_bounds(text: str) -> str:
@@ -54,7 +55,7 @@ def _on_divergence(text: str) -> str:
     counts = not colon or (times.isascii() and times.isdecimal() and int(times) >= 1)
     if text == "stop" or (word == "rollback" and counts):
         return text
-    raise UsageError(f"--on-divergence {text} is neither stop, rollback nor such as rollback:5")
+    raise UsageError(f"--on-divergence {text or '(nothing)'} is neither stop, rollback nor such as rollback:5")
 
 
 def most_rollbacks(on_divergence: str) -> int:
@@ -172,6 +173,14 @@ class TrainRequest:
         Path | None,
         path_option(
             "--from", help="Begin with the networks of a run folder or checkpoint; the replay buffer begins empty."
+        ),
+    ] = None
+    normalization: Annotated[
+        Path | Literal["none"] | None,
+        typer.Option(
+            parser=read_normalization,
+            metavar="FILE|none",
+            help="Statistics of VecNormalize for a model of --from that does not hold them, as for ddpg evaluate.",
         ),
     ] = None
     imports: Annotated[tuple[str, ...], IMPORT] = ()

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -16,6 +16,7 @@ from sb3_ddpg_custom.cli.environments.fitting import fit_to_env
 from sb3_ddpg_custom.cli.environments.registry import import_modules, registered_ids
 from sb3_ddpg_custom.cli.environments.seeds import training_seed
 from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.evaluation.what_to_play import with_normalization
 from sb3_ddpg_custom.cli.paths import shown, shown_in, tied_to_start
 from sb3_ddpg_custom.cli.run_folder import create_run_folder, find_checkpoint
 from sb3_ddpg_custom.cli.training.commands_to_paste import repeating
@@ -69,6 +70,8 @@ def train_resolved(
     :raises UsageError: as :func:`train`
     :raises RunError: as :func:`train`
     """
+    if request.normalization is not None and request.start_from is None:
+        raise UsageError("--normalization is for the model that --from names; leave it out, or add --from")
     seed = training_seed(request.seed)
     fitted = fit_to_env(resolved.env_id, resolved.settings)
     resolved = replace(resolved, settings=fitted.settings)
@@ -77,7 +80,7 @@ def train_resolved(
     check_training_memory(fitted.settings, fitted.observation_space, fitted.action_space)
     check_device(request.device)
     video = _choose_video(request, resolved, console)
-    start_from = None if request.start_from is None else _read(request.start_from)
+    start_from = None if request.start_from is None else _read(request.start_from, request.normalization, console)
 
     is_ours = folder is None
     if folder is None:
@@ -153,9 +156,9 @@ def _choose_video(request: TrainRequest, resolved: Resolved, console: Console) -
     return "none"
 
 
-def _read(path: Path) -> Checkpoint:
+def _read(path: Path, normalization: Path | Literal["none"] | None, console: Console) -> Checkpoint:
     try:
-        return read_checkpoint(find_checkpoint(path, "--from"))
+        return with_normalization(read_checkpoint(find_checkpoint(path, "--from")), normalization, console)
     except CheckpointError as error:
         raise UsageError(f"--from: {shown_in(error, path)}") from error
 

@@ -16,9 +16,9 @@ from sb3_ddpg_custom.cli.config.yaml_text import parse_yaml, read_text
 from sb3_ddpg_custom.cli.declared_options import read_value
 from sb3_ddpg_custom.cli.environments.processes import PRELOADED
 from sb3_ddpg_custom.cli.environments.registry import import_modules
-from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.errors import UsageError, received
 from sb3_ddpg_custom.cli.paths import shown, shown_in, tied_to_start
-from sb3_ddpg_custom.cli.run_folder import STATE, is_done
+from sb3_ddpg_custom.cli.run_folder import ANOTHER_NAME, STATE, is_done
 from sb3_ddpg_custom.cli.training.leftovers import remove_leftovers_of
 from sb3_ddpg_custom.cli.training.make import Plan
 from sb3_ddpg_custom.cli.training.model import check_device
@@ -57,7 +57,7 @@ def resume(request: ResumeRequest, console: Console, *, expected: Settings | Non
     """
     request = tied_to_start(request)
     folder = request.run
-    if not folder.is_dir():
+    if not (folder / "config.yml").exists():
         raise UsageError(f"{shown(folder)} is no run folder; name one that ddpg train has made")
     prepare_headless_rendering()
     import_modules(request.imports)
@@ -65,7 +65,11 @@ def resume(request: ResumeRequest, console: Console, *, expected: Settings | Non
     if expected is None:
         check_trusted_to_train(env_id, settings, request.imports, shown(folder / "config.yml"))
     elif settings != expected:
-        raise UsageError(f"{shown(folder / 'config.yml')} has other settings than the study; choose another --name")
+        name = next(key for key in Settings.model_fields if getattr(settings, key) != getattr(expected, key))
+        there, here = getattr(settings, name), getattr(expected, name)
+        are_words = all(isinstance(one, int | float | str | None) for one in (there, here))
+        told = f" ({received(there)}, not {received(here)})" if are_words else ""
+        raise UsageError(f"{shown(folder / 'config.yml')} has another {name} than the study{told}; {ANOTHER_NAME}")
     link = link_in(folder)
     if link is not None:
         raise UsageError(f"{shown(link)} is a link, and a run goes on with files of its own only; put the file there")

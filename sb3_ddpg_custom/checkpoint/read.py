@@ -74,6 +74,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
         with zipfile.ZipFile(path) as archive:
             members = _members(path, archive)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        if _is_pickle(path):
+            raise CheckpointError(
+                f"{path} is a pickle, and those are not opened here: they can run anything"
+            ) from error
         raise CheckpointError(f"{path} is no zip file, or only a part of one ({error})") from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
@@ -92,6 +96,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
         config=members[CONFIG].decode("utf-8", "replace") if CONFIG in members else None,
         description=_description(path, members[DESCRIPTION]) if DESCRIPTION in members else None,
     )
+
+
+def _is_pickle(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(1) == b"\x80"  # how every pickle begins since protocol 2
 
 
 def read_normalization(path: Path) -> Mapping[str, NDArray[Any]]:

@@ -1,5 +1,6 @@
 """Write a policy into a file, and check the file against what ``predict`` says before it gets its name."""
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -87,6 +88,10 @@ def export_policy(
         return model.predict(batch if normalizer is None else normalizer.normalize_obs(batch), deterministic=True)[0]
 
     own = facts_of(raw_space, action_space) | dict(metadata or {})
+    try:
+        json.dumps(own)
+    except (TypeError, ValueError) as error:
+        raise ExportError(f"metadata must be plain data: {error}") from error
     if observations is None:
         observations = drawn(raw_space, OBSERVATIONS)
     return write_checked(program, Path(path), format, own, predict, [observations, corners(raw_space)], action_space)

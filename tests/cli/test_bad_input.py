@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import stable_baselines3
 from helpers import Ddpg
 
 from sb3_ddpg_custom.checkpoint import read_checkpoint
@@ -172,7 +173,14 @@ def test_a_checkpoint_of_another_environment(refused: Callable[..., str], tiny_r
     assert "--from" in error
     assert "does not fit" in error
     # Another network, the same environment.
-    assert "does not fit" in refused("train", "Tiny-v0", "--video", "none", "--from", tiny_run)
+    error = refused("train", "Tiny-v0", "--video", "none", "--from", tiny_run)
+    assert "does not fit these settings: its actor.mu.0.weight is of shape (16, 1), and has to be (" in error
+
+
+def test_a_checkpoint_of_another_algorithm(refused: Callable[..., str], tmp_path: Path) -> None:
+    stable_baselines3.PPO("MlpPolicy", "Pendulum-v1", device="cpu").save(tmp_path / "ppo.zip")
+    error = refused("train", "pendulum", "--video", "none", "--from", tmp_path / "ppo.zip", "--normalization", "none")
+    assert "ppo.zip does not fit these settings: there is no actor.mu.0.weight in it" in error
 
 
 def test_empty_paths(refused: Callable[..., str], tiny_run: Path) -> None:

@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stable_baselines3
+import torch as th
 from helpers import Ddpg
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecNormalize
 
-from sb3_ddpg_custom.checkpoint import save_checkpoint
+from sb3_ddpg_custom.checkpoint import read_checkpoint, save_checkpoint
 
 
 def test_a_module_that_fails(refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,6 +31,31 @@ def test_from_with_normalisation_on_one_side_only(
     ddpg(*again, "--out", tmp_path / "normalised", "--set", "normalize=true")
     start = tmp_path / "normalised" / "Tiny-v0" / "1"
     assert "--set normalize=true" in refused(*again, "--from", start)
+
+
+def test_from_a_zip_of_sb3s_with_statistics_beside_it(
+    ddpg: Ddpg, small: tuple[str, ...], refused: Callable[..., str], tmp_path: Path
+) -> None:
+    env = VecNormalize(make_vec_env("Tiny-v0", 2))
+    zip_file, statistics = tmp_path / "z.zip", tmp_path / "vecnormalize.pkl"
+    theirs = stable_baselines3.DDPG("MlpPolicy", env, policy_kwargs={"net_arch": [16, 16]}).learn(60)
+    theirs.save(zip_file)
+    env.save(str(statistics))
+    train = ("train", "Tiny-v0", "--video=none", *small, "--set", "learning_starts=100")
+    said = refused(*train, "--from", zip_file)
+    assert "z.zip seems to have been trained under VecNormalize and does not hold its statistics; add --normal" in said
+    assert "--set normalize=true" in refused(*train, "--from", zip_file, "--normalization", statistics)
+    assert "--normalization is for the model that --from names" in refused(*train, "--normalization", "none")
+
+    options = ("--from", zip_file, "--normalization", statistics, "--set", "normalize=true", "--out", tmp_path)
+    ddpg(*train, *options)
+    begun = read_checkpoint(tmp_path / "Tiny-v0" / "1" / "final.zip")
+    for name, tensor in theirs.get_parameters()["policy"].items():  # nothing was updated
+        assert th.equal(begun.parameters["policy"][name], tensor)
+    assert begun.normalization is not None
+    counts = [float(value) for name, value in begun.normalization.items() if name.endswith(".count")]
+    assert max(counts) > 60  # it went on counting
+    ddpg(*train, "--from", zip_file, "--normalization", "none", "--out", tmp_path)
 
 
 def full_disk(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:

@@ -1,6 +1,8 @@
 """How commands end: signals at any moment, and what killed ones leave behind."""
 
+import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from helpers import Ddpg
 from helpers.zips import assert_same_run
 
 from sb3_ddpg_custom.checkpoint import replacing
+from sb3_ddpg_custom.cli.app import main
 from sb3_ddpg_custom.cli.environments.registry import make_env
 from sb3_ddpg_custom.cli.signals import ENDING
 
@@ -113,6 +116,30 @@ def test_a_report_that_cannot_be_printed_names_the_model(tmp_path: Path) -> None
     assert process.returncode == 1
     assert errors.splitlines()[-1].startswith("ddpg: the training is over and the model is in ")
     assert "final.zip" in errors.splitlines()[-1]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+def test_what_cannot_be_printed_at_all_is_a_sentence(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        process = start(["config", "pendulum"], tmp_path, stdout=full, stderr=subprocess.PIPE)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors == "ddpg: No space left on device: what is written to, or printed into, is full\n"
+
+
+def test_where_a_terminal_lacks_a_sign_the_result_is_printed_all_the_same(
+    tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All episodes used to be played, and their result lost."""
+    ascii_only = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", ascii_only)
+    monkeypatch.setattr(sys, "argv", ["ddpg", "evaluate", "--checkpoint", str(tiny_run), "--episodes", "2"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 0
+    ascii_only.flush()
+    printed = ascii_only.buffer.getvalue().decode("ascii")
+    assert re.search(r"mean return +-\d+\.\d+ \? \d", printed)
 
 
 @pytest.mark.usefixtures("no_signal_is_ignored")

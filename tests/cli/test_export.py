@@ -45,6 +45,19 @@ def test_an_exported_policy_returns_what_the_checkpoint_does(
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
+def test_the_command_to_play_it_names_the_modules_too(ddpg: Ddpg, tiny_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a file.npz"
+    assert (
+        f"ddpg evaluate --policy '{out}' --import os" in ddpg("export", tiny_run, "--out", out, "--import", "os").stdout
+    )
+
+
+def test_an_ending_of_another_format_is_refused(refused: Any, tiny_run: Path, tmp_path: Path) -> None:
+    said = refused("export", tiny_run, "--format", "torchscript", "--out", tmp_path / "p.onnx")
+    assert "p.onnx ends as another format's files than --format torchscript; name one that ends in .pt" in said
+    assert "--license is empty" in refused("export", tiny_run, "--license", "")
+
+
 def test_what_a_file_says_of_itself(ddpg: Ddpg, pendulum_run: Any, tmp_path: Path) -> None:
     run = pendulum_run[0]
     shown = json.loads(ddpg("export", run, "--out", tmp_path / "p.npz", "--license", "CC-BY-4.0", "--json").stdout)

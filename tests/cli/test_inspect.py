@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import stable_baselines3
 from helpers import SMALL, Ddpg, make_model
+from stable_baselines3.common.envs import BitFlippingEnv
 
 PendulumRun = tuple[Path, subprocess.CompletedProcess[str]]
 
@@ -57,6 +58,13 @@ def test_a_zip_that_python_saved_and_one_of_sb3s(ddpg: Ddpg, tmp_path: Path) -> 
     assert theirs["written by"].startswith("Stable-Baselines3")
     assert theirs["settings"]["batch_size"] == 16
     assert ours["actor"] == theirs["actor"]
+
+
+def test_a_zip_of_sb3s_with_dict_observations(ddpg: Ddpg, tmp_path: Path) -> None:
+    env = BitFlippingEnv(n_bits=2, continuous=True)
+    stable_baselines3.DDPG("MultiInputPolicy", env, device="cpu").save(tmp_path / "m.zip")
+    said = " ".join(ddpg("inspect", tmp_path / "m.zip").stdout.split())
+    assert "observations Dict of {'achieved_goal': MultiBinary(2)" in said
 
 
 def test_a_replay_buffer(ddpg: Ddpg, tmp_path: Path) -> None:

@@ -166,6 +166,13 @@ def test_columns_by_hand(tmp_path: Path, y: str, values: list[float]) -> None:
     assert along(runs, "hours")[0][0].steps == pytest.approx([0.001, 0.002])
 
 
+def test_each_column_is_named_once(ddpg: Ddpg, pendulum_run: Any) -> None:
+    said = ddpg("plot", pendulum_run[0], "--y", "xyz", code=2).stderr
+    names = said.partition("there are ")[2].strip().split(", ")
+    assert "episode/qmax" in names
+    assert len(set(names)) == len(names)
+
+
 def test_a_tag_of_tensorboards(ddpg: Ddpg, tmp_path: Path) -> None:
     write_evaluations(tmp_path / "run" / "evaluations.npz", [1.0])
     with SummaryWriter(str(tmp_path / "run")) as writer:

@@ -339,7 +339,7 @@ def test_a_configuration_that_is_none(ddpg: Ddpg, killed: Callable[..., Path], t
 
 def test_what_is_no_run(ddpg: Ddpg, tmp_path: Path, tiny_run: Path) -> None:
     assert "is no run folder" in ddpg("resume", tmp_path / "nope", code=2).stderr
+    assert "is no run folder" in ddpg("resume", tmp_path, code=2).stderr
     assert "RUN is empty" in ddpg("resume", "", code=2).stderr
-    assert "config.yml` does not exist" in ddpg("resume", tmp_path, code=2).stderr
     shutil.copytree(tiny_run, tmp_path / "old", ignore=shutil.ignore_patterns("state"))
     assert "there is no state in it" in ddpg("resume", tmp_path / "old", code=2).stderr

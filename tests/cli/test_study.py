@@ -9,10 +9,12 @@ from helpers import Ddpg
 from helpers.studies import SETTING, SHORT
 from helpers.zips import assert_same_run
 
+from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.experiments.board import Board
-from sb3_ddpg_custom.cli.experiments.from_train import jobs_of
+from sb3_ddpg_custom.cli.experiments.from_train import jobs_of, told_apart
 from sb3_ddpg_custom.cli.experiments.options import SeedsRequest, read_seeds
 from sb3_ddpg_custom.cli.experiments.plan import Job, name_of_setting, read_job
+from sb3_ddpg_custom.cli.run_folder import DONE, STATE
 from sb3_ddpg_custom.cli.screen import screen
 from sb3_ddpg_custom.cli.status import Status, read_status, write_status
 from sb3_ddpg_custom.cli.training.options import TrainRequest
@@ -75,6 +77,23 @@ def test_each_run_is_one_of_its_own_and_none_is_made_twice(ddpg: Ddpg, tmp_path:
     assert "--name '.' is no name" in error
     changed = ddpg(*command, "--eval-episodes", 3, code=2).stderr
     assert "seed-0 is a run with --eval-episodes 2, not 3; choose another --name" in changed
+    (runs[1] / STATE / DONE).write_text("400")  # as ddpg resume --steps 400 leaves it
+    longer = ddpg(*command, code=2).stderr
+    assert "seed-1 has been gone on with to 400 steps, and the study's runs have 300; choose another --name" in longer
+
+
+def told(*words: str, compare: tuple[str, ...] = ("default",)) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    request, many = told_apart(TrainRequest(env=words[0]), SeedsRequest(more=words[1:], compare=compare))
+    return request.env, many.more, many.compare
+
+
+def test_environments_and_settings_are_told_apart_wherever_they_stand() -> None:
+    assert told("a", "b", compare=()) == ("a", ("b",), ())
+    assert told("a", "b", "tau=0.5", "c.yml") == ("a", ("b",), ("default", "tau=0.5", "c.yml"))
+    assert told("tau=0.5", "a", "robust", "b") == ("a", ("b",), ("default", "tau=0.5", "robust"))
+    assert told("tau=0.5", "a", compare=()) == ("tau=0.5", ("a",), ())
+    with pytest.raises(UsageError, match=r"there is no environment beside --compare default tau=0\.5; add one"):
+        told("tau=0.5")
 
 
 def test_several_environments_and_configurations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,10 +160,11 @@ def test_a_run_with_other_settings_inside_is_not_gone_on_with(ddpg: Ddpg, tmp_pa
     run = tmp_path / "Pendulum-v1" / SETTING / "seed-0"
     (run / "state" / "done").unlink()
     config = yaml.safe_load((run / "config.yml").read_text())
-    config["Pendulum-v1"]["callback"] = ["antigravity.Fly"]
-    (run / "config.yml").write_text(yaml.safe_dump(config))
-    (ended,) = json.loads(ddpg(*command, "--json", code=1).stdout)["runs"]
-    assert "has other settings than the study" in ended["reason"]
+    for name, value, told in (("callback", ["antigravity.Fly"], ""), ("tau", 0.5, " (0.5, not 0.02)")):
+        changed = {**config, "Pendulum-v1": {**config["Pendulum-v1"], name: value}}
+        (run / "config.yml").write_text(yaml.safe_dump(changed))
+        (ended,) = json.loads(ddpg(*command, "--json", code=1).stdout)["runs"]
+        assert f"seed-0/config.yml has another {name} than the study{told}; choose another --name" in ended["reason"]
 
 
 def test_the_board_fits_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from sb3_ddpg_custom import DDPG
 from sb3_ddpg_custom.export.from_policy import ExportError, program_of
 from sb3_ddpg_custom.export.npz_file import write_npz
 from sb3_ddpg_custom.export.player import Policy
+from sb3_ddpg_custom.export.write import export_policy
 
 BOX = spaces.Box(-1, 1, (2,))
 VECTOR = spaces.Box(-np.inf, np.inf, (5,))
@@ -220,3 +221,5 @@ def test_what_no_file_says_is_refused() -> None:
     model.policy.actor.mu[0].register_forward_hook(lambda *_: None)
     with pytest.raises(ExportError, match="hooks"):
         program(model)
+    with pytest.raises(ExportError, match="metadata must be plain data: Object of type float32"):
+        export_policy(made("MlpPolicy", VECTOR), "p.npz", metadata={"return": np.float32(1)})
