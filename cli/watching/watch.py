@@ -13,7 +13,6 @@ from sb3_ddpg_custom.cli.errors import UsageError
 from sb3_ddpg_custom.cli.paths import shown
 from sb3_ddpg_custom.cli.results.names import in_order, plain, plain_path
 from sb3_ddpg_custom.cli.status import STATUS_FILE, Status, read_status
-from sb3_ddpg_custom.cli.training.commands_to_paste import going_on
 from sb3_ddpg_custom.cli.watching.duration import duration
 from sb3_ddpg_custom.cli.watching.panel import bars, figure, panel
 
@@ -23,22 +22,21 @@ _LINE_SECONDS = 30.0
 _SILENT_SECONDS = 60.0
 _MOST_DEPTH = 6
 _LINES_AROUND = 4
-_MOST_COMMANDS = 5
 
 
-def watch(folders: list[Path], console: Console) -> None:
+def watch(folders: list[Path], console: Console) -> list[Path]:
     """Show runs until none of them is under way any more, or Ctrl-C.
 
     :param folders: run folders, or folders of them
     :param console: a terminal gets a live screen, anything else a line per run now and then
+    :return: folders of those that were killed on this machine
     :raises UsageError: if a folder does not exist, or no run in it says how far it is
     """
     statuses = _look(_runs(folders))
     if not statuses:
         raise UsageError(f"no run in {plain_path(folders[0])} says how far it is; name a run's folder, or a study's")
     if not console.is_terminal:
-        _watch_in_lines(folders, statuses, console)
-        return
+        return _watch_in_lines(folders, statuses, console)
     with Live(console=console, auto_refresh=False, transient=True) as live:
         scanned = time.monotonic()
         while _is_any_under_way(statuses):
@@ -50,10 +48,10 @@ def watch(folders: list[Path], console: Console) -> None:
             else:
                 statuses = _look(list(statuses))
     console.print(screen_of(statuses, width=console.width, height=10_000))
-    _say_how_to_go_on(statuses, console)
+    return _killed(statuses)
 
 
-def _watch_in_lines(folders: list[Path], statuses: Mapping[Path, Status], console: Console) -> None:
+def _watch_in_lines(folders: list[Path], statuses: Mapping[Path, Status], console: Console) -> list[Path]:
     while True:
         for folder, status in statuses.items():
             rate = "" if status.steps_per_second is None else f", {status.steps_per_second:,.0f} steps/s"
@@ -63,8 +61,7 @@ def _watch_in_lines(folders: list[Path], statuses: Mapping[Path, Status], consol
                 soft_wrap=True,
             )
         if not _is_any_under_way(statuses):
-            _say_how_to_go_on(statuses, console)
-            return
+            return _killed(statuses)
         time.sleep(_LINE_SECONDS)
         statuses = _look(_runs(folders))
 
@@ -149,14 +146,8 @@ def _style(status: Status) -> str:
     return {"failed": "red", "killed": "red", "done": "green"}.get(status.now, "")
 
 
-def _say_how_to_go_on(statuses: Mapping[Path, Status], console: Console) -> None:
-    killed = [folder for folder, status in statuses.items() if status.now == "killed"]
-    if killed:
-        console.print("to go on with what was killed:")
-    for folder in killed[:_MOST_COMMANDS]:
-        console.out(f"  {going_on(folder, ())}")
-    if len(killed) > _MOST_COMMANDS:
-        console.print(f"  … {len(killed) - _MOST_COMMANDS} more")
+def _killed(statuses: Mapping[Path, Status]) -> list[Path]:
+    return [folder for folder, status in statuses.items() if status.now == "killed"]
 
 
 def _name(folder: Path, runs: list[Path]) -> str:

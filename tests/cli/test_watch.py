@@ -150,7 +150,9 @@ def test_it_ends_with_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="asks for a process as POSIX does")
-def test_a_killed_run_is_told_and_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_is_told_and_not_waited_for(
+    ddpg: Ddpg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     later = time.time() + 6
@@ -159,9 +161,7 @@ def test_a_killed_run_is_told_and_not_waited_for(tmp_path: Path, monkeypatch: py
         write_status(tmp_path / name, Status(**{**vars(WHOLE), "pid": dead.pid, **changes}))
     assert read_status(tmp_path / "a").now == "training"  # type: ignore[union-attr]  # it has only just said so
     monkeypatch.setattr("sb3_ddpg_custom.cli.status.time.time", lambda: later)
-    console = Console(file=io.StringIO(), width=200)
-    watch([tmp_path], console)
-    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    shown = ddpg("watch", tmp_path).stdout
     assert f"{tmp_path / 'a'}: killed, 45,000 of 200,000" in shown
     assert f"{tmp_path / 'b'}: done" in shown
     assert shown.endswith(f"to go on with what was killed:\n  ddpg resume {tmp_path / 'a'}\n")
