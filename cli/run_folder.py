@@ -14,6 +14,8 @@ DONE = "done"
 
 # Control characters, undecodable bytes, and what breaks lines.
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
+#: what to do where a study's folder is taken
+ANOTHER_NAME = "choose another --name, or another name: in the study's file"
 
 
 def create_run_folder(out: Path, env_id: str, name: str | None) -> Path:
@@ -67,10 +69,6 @@ def folder_of_env(out: Path, env_id: str) -> Path:
     :param env_id: registered id
     """
     return out / env_id.replace(":", "-").replace("/", "-")
-
-
-#: what to do where a study's folder is taken
-ANOTHER_NAME = "choose another --name, or another name: in the study's file"
 
 
 def is_done(folder: Path, steps: int) -> bool:

@@ -150,9 +150,7 @@ def test_it_ends_with_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="asks for a process as POSIX does")
-def test_a_killed_run_is_told_and_not_waited_for(
-    ddpg: Ddpg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_run_is_told_and_not_waited_for(ddpg: Ddpg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     later = time.time() + 6
