@@ -79,16 +79,21 @@ def _make(name: str, file: Path, seeds: list[int], settings: set[str], runs: Pat
     part = runs / f"{name}.seed-{'-'.join(map(str, seeds))}.yml"
     part.write_text(yaml.safe_dump(part_of(yaml.safe_load(file.read_text()), name, seeds, settings), sort_keys=False))
     command = [sys.executable, "-m", "sb3_ddpg_custom.cli", "study", str(part), "--out", str(runs), "--jobs", jobs]
-    process = subprocess.Popen(command)
-    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())  # handed on, for the study to save its runs
+    process, ended = subprocess.Popen(command), []
+
+    def hand_on(number: int, _: object) -> None:
+        ended.append(128 + number)
+        process.terminate()  # the study saves its runs
+
+    before = signal.signal(signal.SIGTERM, hand_on)
     while process.poll() is None:
         with suppress(KeyboardInterrupt):  # which the study gets, too
             time.sleep(_LOOK_SECONDS)
         keep_results(runs / name, name)
     signal.signal(signal.SIGTERM, before)
     keep_results(runs / name, name)
-    if process.returncode > 128:  # a signal: it has saved what it had
-        raise SystemExit(process.returncode)
+    if ended or process.returncode > 128:  # a signal, here or there
+        raise SystemExit(ended[0] if ended else process.returncode)
 
 
 def part_of(study: dict[str, Any], name: str, seeds: list[int], settings: set[str]) -> dict[str, Any]:

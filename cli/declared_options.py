@@ -89,7 +89,7 @@ def read_value(kind: "type[DataclassInstance]", name: str, value: Any) -> Any:
         if info.parser is not None and value is not None:
             return info.parser(str(value))
         if isinstance(value, bool) and bool not in (of_type, *get_args(of_type)):
-            raise ValueError("it should be something else than true or false")
+            raise ValueError("it should be something other than true or false")
         read = TypeAdapter(of_type).validate_python(value)
     except ValidationError as error:
         raise ValueError(error.errors(include_url=False)[0]["msg"]) from None

@@ -43,7 +43,7 @@ def ended(work: Callable[[], object]) -> Ending:
             from sb3_ddpg_custom.cli.screen import discard_standard_output
 
             discard_standard_output()
-            return Ending(1, f"{error.strerror}: what is written to, or printed into, is full", error)
+            return Ending(1, f"{error.strerror}: the disk, or whatever the output goes to, is full", error)
         what = f"unexpected {type(error).__name__}: {one_line(error)}; --debug shows where it happened"
         return Ending(1, what, error)
     return Ending(0)

@@ -28,6 +28,14 @@ def one_line(error: object) -> str:
     return " ".join(text.split())[:300].rstrip(".")
 
 
+def or_nothing(text: str) -> str:
+    """Show what an option was given in a sentence, an empty text as well.
+
+    :param text: as it was written
+    """
+    return text or "(nothing)"
+
+
 def did_you_mean(word: object, choices: Iterable[str]) -> str:
     """Suggest a correction.
 

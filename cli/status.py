@@ -72,7 +72,7 @@ class Status:
     @property
     def is_under_way(self) -> bool:
         """Whether somebody makes the run, as far as this machine can tell."""
-        return self.state in ("starting", "training") and not self._is_killed
+        return self.now in ("starting", "training")
 
     @property
     def now(self) -> str:
@@ -82,13 +82,14 @@ class Status:
     @property
     def _is_killed(self) -> bool:
         """Whether the process is gone that said something every second, on this machine."""
-        if os.name != "posix" or self.host != platform.node() or time.time() - self.updated < _SECONDS_TO_BELIEVE:
+        if os.name != "posix" or self.host != platform.node():
             return False
         try:
-            os.kill(int(self.pid), 0)
+            if time.time() - self.updated >= _SECONDS_TO_BELIEVE:
+                os.kill(int(self.pid), 0)
         except ProcessLookupError:
             return True
-        except (OSError, OverflowError):  # it is somebody else's; or a file that nobody here has written
+        except (OSError, OverflowError, ValueError, TypeError):  # it is somebody else's; or nobody here wrote that file
             return False
         return False
 

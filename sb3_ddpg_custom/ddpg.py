@@ -32,6 +32,7 @@ from sb3_ddpg_custom.option_values import Precision, UpdateName, check_positive,
 from sb3_ddpg_custom.overrides import has_own
 from sb3_ddpg_custom.policies import QUICK_OPTIMIZERS, initialise_outputs
 from sb3_ddpg_custom.replay.buffer import ReplayBuffer
+from sb3_ddpg_custom.replay.device_records import contiguous
 from sb3_ddpg_custom.replay.draw import Draw
 from sb3_ddpg_custom.replay.priorities import PrioritizedSamples
 from sb3_ddpg_custom.residual_policies import SimbaPolicy
@@ -359,6 +360,8 @@ class DDPG(SavingAlgorithm, BoundingAlgorithm, CollectingAlgorithm, OptimizingAl
                     count, batch_size, self._vec_normalize_env, by_hand.random_integers
                 )
                 return drawn or buffer.batches(count, batch_size, self._vec_normalize_env)
+            if buffer.asks_for_mirror:
+                return map(contiguous, buffer.batches(count, batch_size, self._vec_normalize_env))
         return (buffer.sample(batch_size, env=self._vec_normalize_env) for _ in range(count))
 
     def _log_updates(self, statistics: list[th.Tensor]) -> None:

@@ -49,9 +49,11 @@ def test_no_core_is_idle_and_no_setting_runs_ahead(scripts: tuple[Any, Any]) -> 
     assert campaign.parts(lacks, 3)[0] == ([0, 1], {"a", "b"})
 
 
+@pytest.mark.parametrize("code", [128 + signal.SIGTERM, -signal.SIGTERM, 0])
 def test_who_ends_a_campaign_ends_its_study(
-    scripts: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scripts: tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
+    """Whether the study has saved its runs, has only just begun, or was at its end already."""
     campaign, _ = scripts
 
     class Study:
@@ -66,7 +68,7 @@ def test_who_ends_a_campaign_ends_its_study(
             return self.returncode
 
         def terminate(self) -> None:
-            self.returncode = 128 + signal.SIGTERM  # as it does when it has saved its runs
+            self.returncode = code
 
     monkeypatch.setattr(campaign.subprocess, "Popen", Study)
     monkeypatch.setattr(campaign, "_LOOK_SECONDS", 0.0)

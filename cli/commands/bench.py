@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line
+from sb3_ddpg_custom.cli.errors import RunError, UsageError, one_line, or_nothing
 from sb3_ddpg_custom.cli.shared_options import Debug, path_option
 from sb3_ddpg_custom.option_values import Precision
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def _precision(text: str) -> Precision:
     if text in get_args(Precision):
         return cast(Precision, text)
-    raise UsageError(f"--precision {text or '(nothing)'} is neither {' nor '.join(get_args(Precision))}")
+    raise UsageError(f"--precision {or_nothing(text)} is neither {' nor '.join(get_args(Precision))}")
 
 
 def bench_command(

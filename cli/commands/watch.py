@@ -17,15 +17,18 @@ def watch_command(
 ) -> None:
     """Show how far runs are that other processes are making; Ctrl-C stops watching, not the runs."""
     from sb3_ddpg_custom.cli.screen import screen
-    from sb3_ddpg_custom.cli.training.commands_to_paste import going_on
+    from sb3_ddpg_custom.cli.training.resume import how_to_go_on
     from sb3_ddpg_custom.cli.watching.watch import watch
 
     console = screen()
     with suppress(KeyboardInterrupt):
         killed = watch(runs, console)
-        if killed:
+        commands = [command for folder in killed if (command := how_to_go_on(folder)) is not None]
+        if commands:
             console.print("to go on with what was killed:")
-        for folder in killed[:_MOST_COMMANDS]:
-            console.out(f"  {going_on(folder, ())}")
-        if len(killed) > _MOST_COMMANDS:
-            console.print(f"  … {len(killed) - _MOST_COMMANDS} more")
+        for command in commands[:_MOST_COMMANDS]:
+            console.out(f"  {command}")
+        if len(commands) > _MOST_COMMANDS:
+            console.print(f"  … {len(commands) - _MOST_COMMANDS} more")
+        if len(commands) < len(killed):
+            console.print(f"killed before anything was saved: {len(killed) - len(commands)}")

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.errors import UsageError, or_nothing
 
 VecEnvKind = Literal["dummy", "subproc"]
 
@@ -16,4 +16,4 @@ def read_vec_env(text: str) -> VecEnvKind:
     match text:
         case "dummy" | "subproc":
             return text
-    raise UsageError(f"--vec-env {text or '(nothing)'} is neither dummy nor subproc")
+    raise UsageError(f"--vec-env {or_nothing(text)} is neither dummy nor subproc")

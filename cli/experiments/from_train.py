@@ -1,10 +1,11 @@
 """``ddpg train`` with ``--seeds``: which runs it asks for."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
-from sb3_ddpg_custom.cli.environments.registry import registered_ids
-from sb3_ddpg_custom.cli.errors import UsageError, did_you_mean
+from sb3_ddpg_custom.cli.environments.registry import import_modules, registered_ids
+from sb3_ddpg_custom.cli.errors import UsageError, did_you_mean, or_nothing
 from sb3_ddpg_custom.cli.experiments.options import SeedsRequest, read_seeds
 from sb3_ddpg_custom.cli.experiments.plan import Job, Setting, name_of_setting, plan_jobs
 from sb3_ddpg_custom.cli.paths import tied_to_start
@@ -47,8 +48,9 @@ def told_apart(request: TrainRequest, many: SeedsRequest) -> tuple[TrainRequest,
     :return: the same, with all settings in ``compare``
     :raises UsageError: if there is no environment
     """
+    import_modules(request.imports)
     words = [request.env, *many.more]
-    settings = [word for word in words if many.compare and _is_setting(word)]
+    settings = [word for word in words if many.compare and _is_setting(word, may_be_misspelt=word is not request.env)]
     envs = [word for word in words if word not in settings]
     if not envs:
         raise UsageError(f"there is no environment beside --compare {' '.join([*many.compare, *settings])}; add one")
@@ -56,10 +58,12 @@ def told_apart(request: TrainRequest, many: SeedsRequest) -> tuple[TrainRequest,
     return replace(request, env=envs[0]), replace(many, more=tuple(envs[1:]), compare=compared)
 
 
-def _is_setting(word: str) -> bool:
+def _is_setting(word: str, *, may_be_misspelt: bool) -> bool:
     """Say whether what stands behind ``--compare a.yml`` is one more setting, or is meant to be; or an environment."""
-    is_like_a_preset = did_you_mean(word, _NAMES) != "" and word not in registered_ids()
-    return word.endswith(_FILES) or "=" in word or is_like_a_preset
+    if word.endswith(_FILES) or "=" in word or word in _NAMES:
+        return True
+    is_id = word in registered_ids() or re.search(r"-v\d+$", word)
+    return may_be_misspelt and not is_id and did_you_mean(word, _NAMES) != ""
 
 
 def _setting(text: str, request: TrainRequest) -> Setting:
@@ -76,7 +80,7 @@ def _setting(text: str, request: TrainRequest) -> Setting:
         return Setting(name=text, config=request.config, overrides=request.all_overrides)
     if "=" not in text:
         raise UsageError(
-            f"--compare {text or '(nothing)'} is neither a .yml file, KEY=VALUE, a preset nor default"
+            f"--compare {or_nothing(text)} is neither a .yml file, KEY=VALUE, a preset nor default"
             f"{did_you_mean(text, _NAMES)}"
         )
     overrides = (*request.all_overrides, text)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from sb3_ddpg_custom.cli.errors import UsageError, did_you_mean
+from sb3_ddpg_custom.cli.errors import UsageError, did_you_mean, or_nothing
 from sb3_ddpg_custom.cli.shared_options import IMPORT, Device, Out, ThreadsOfEach, read_path
 from sb3_ddpg_custom.cli.training.options import TrainRequest
 
@@ -29,16 +29,14 @@ def read_seeds(text: str) -> tuple[int, ...]:
         first, dash, last = part.strip().partition("-")
         last = last if dash else first
         if not all(word.isascii() and word.isdecimal() and len(word) < 12 for word in (first, last)):
-            raise UsageError(f"--seeds {text or '(nothing)'} is no list of seeds; write such as 0-9 or 0,3,5-7")
+            raise UsageError(f"--seeds {or_nothing(text)} is no list of seeds; write such as 0-9 or 0,3,5-7")
         if int(last) < int(first):
             raise UsageError(f"--seeds {text}: {part.strip()} counts downwards; write {last}-{first}")
         if len(seeds) + int(last) - int(first) >= _MOST_SEEDS:
-            raise UsageError(
-                f"--seeds {text or '(nothing)'} are more than {_MOST_SEEDS:,}; split them into several studies"
-            )
+            raise UsageError(f"--seeds {text} are more than {_MOST_SEEDS:,}; split them into several studies")
         seeds += range(int(first), int(last) + 1)
     if len(set(seeds)) < len(seeds):
-        raise UsageError(f"--seeds {text or '(nothing)'} names a seed twice")
+        raise UsageError(f"--seeds {text} names a seed twice")
     return tuple(seeds)
 
 
@@ -52,7 +50,7 @@ def _jobs(text: str) -> int | Literal["auto"]:
         return "auto"
     if text.isascii() and text.isdecimal() and 1 <= int(text) <= _MOST_SEEDS:
         return int(text)
-    raise UsageError(f"--jobs {text or '(nothing)'} is neither auto nor a whole number of at least 1")
+    raise UsageError(f"--jobs {or_nothing(text)} is neither auto nor a whole number of at least 1")
 
 
 def _engine(text: str) -> str:

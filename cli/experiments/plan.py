@@ -204,6 +204,6 @@ def check_is_of(job: Job) -> None:
     made = done_steps(job.folder)
     if made is not None and made != job.total_steps:
         raise UsageError(
-            f"{shown(job.folder)} has been gone on with to {made:,} steps, and the study's runs have "
+            f"{shown(job.folder)} was resumed and has made {made:,} steps, and the study's runs make "
             f"{job.total_steps:,}; {ANOTHER_NAME}"
         )

@@ -124,7 +124,7 @@ def _kind(request: ExportRequest) -> FormatName:
         others = set(ENDINGS.values()) - {ENDINGS[request.kind]}
         if request.out is not None and request.out.suffix.lower() in others:
             raise UsageError(
-                f"--out {shown(request.out)} ends as another format's files than --format {request.kind}; "
+                f"--out {shown(request.out)} has the ending of another format than --format {request.kind}; "
                 f"name one that ends in {ENDINGS[request.kind]}, or leave --format out"
             )
         return request.kind

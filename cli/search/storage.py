@@ -32,7 +32,7 @@ def sampler(seed: int, trial: int) -> "optuna.samplers.BaseSampler":
 def open_study(storage: str | None, folder: Path, *, name: str, prune: bool) -> "optuna.Study":
     """Open a search, or begin it.
 
-    :param storage: value of ``--storage``: an URL, a journal file, or None for one in the folder
+    :param storage: value of ``--storage``: a URL, a journal file, or None for one in the folder
     :param folder: of the search
     :param name: of the search in the storage
     :param prune: whether bad trials are stopped
@@ -46,7 +46,7 @@ def open_study(storage: str | None, folder: Path, *, name: str, prune: bool) -> 
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     if storage == "":
-        raise UsageError("--storage is empty; leave it out, or name a file or an URL such as sqlite:///tune.db")
+        raise UsageError("--storage is empty; leave it out, or name a file or a URL such as sqlite:///tune.db")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     url = storage or str(folder / "journal.log")
     try:

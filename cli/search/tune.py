@@ -110,14 +110,26 @@ def tune(request: TuneRequest, pool: PoolRequest, console: Console) -> TuneResul
 
 
 def _check_space(request: TuneRequest, space: Space) -> None:
-    """Refuse values that no run takes before the first trial is asked for."""
+    """Refuse a value that fits neither the other settings as they are nor with the space's others, before any trial."""
     source = "default_space.yml" if request.space is None else shown(request.space)
+    firsts, lasts = (
+        {name: _override(name, part.examples()[place]) for name, part in space.items()} for place in (0, -1)
+    )
     for name, part in space.items():
         for value in part.examples():
-            try:
-                _resolved(request, (*request.overrides, f"{name}={json.dumps(value, default=str)}"))
-            except UsageError as error:
-                raise UsageError(f"`{source}`: {str(error).removeprefix('--set ')}") from error
+            own, errors = _override(name, value), []
+            for others in ({}, firsts, lasts):
+                try:
+                    _resolved(request, (*request.overrides, *({**others, name: own}.values())))
+                    break
+                except UsageError as error:
+                    errors.append(error)
+            else:
+                raise UsageError(f"`{source}`: {str(errors[0]).removeprefix('--set ')}") from errors[0]
+
+
+def _override(name: str, value: Any) -> str:
+    return f"{name}={json.dumps(value, default=str)}"
 
 
 def _resolved(request: TuneRequest, overrides: tuple[str, ...]) -> Any:

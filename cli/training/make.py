@@ -239,7 +239,7 @@ def _difference(here: Mapping[str, Any], there: Mapping[str, Any]) -> str | None
     """Name the first weights that two policies do not both have, in one shape; None if they have the same."""
     for name in [*here, *(name for name in there if name not in here)]:
         if name not in there or name not in here:
-            return f"there is {'no' if name in here else 'a'} {name} in it, as in a model of another kind or network"
+            return f"it lacks {name}" if name in here else f"it has {name}, and these settings' policy has not"
         own, other = tuple(here[name].shape), tuple(there[name].shape)
         if own != other:
             return f"its {name} is of shape {other}, and has to be {own}"

@@ -11,7 +11,7 @@ import yaml
 
 from sb3_ddpg_custom.cli.environments.filming import FilmLook
 from sb3_ddpg_custom.cli.environments.kinds import VecEnvKind, read_vec_env
-from sb3_ddpg_custom.cli.errors import UsageError
+from sb3_ddpg_custom.cli.errors import UsageError, or_nothing
 from sb3_ddpg_custom.cli.shared_options import (
     IMPORT,
     Device,
@@ -35,7 +35,7 @@ def _filmed_episodes(text: str) -> FilmedEpisodes:
             return text
     if text.isascii() and text.isdecimal() and int(text) >= 1:
         return int(text)
-    raise UsageError(f"--video {text or '(nothing)'} is neither none, cubic nor a whole number of at least 1")
+    raise UsageError(f"--video {or_nothing(text)} is neither none, cubic nor a whole number of at least 1")
 
 
 def _action_bounds(text: str) -> str:
@@ -55,7 +55,7 @@ def _on_divergence(text: str) -> str:
     counts = not colon or (times.isascii() and times.isdecimal() and int(times) >= 1)
     if text == "stop" or (word == "rollback" and counts):
         return text
-    raise UsageError(f"--on-divergence {text or '(nothing)'} is neither stop, rollback nor such as rollback:5")
+    raise UsageError(f"--on-divergence {or_nothing(text)} is neither stop, rollback nor such as rollback:5")
 
 
 def most_rollbacks(on_divergence: str) -> int:

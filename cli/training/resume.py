@@ -18,7 +18,8 @@ from sb3_ddpg_custom.cli.environments.processes import PRELOADED
 from sb3_ddpg_custom.cli.environments.registry import import_modules
 from sb3_ddpg_custom.cli.errors import UsageError, received
 from sb3_ddpg_custom.cli.paths import shown, shown_in, tied_to_start
-from sb3_ddpg_custom.cli.run_folder import ANOTHER_NAME, STATE, is_done
+from sb3_ddpg_custom.cli.run_folder import ANOTHER_NAME, STATE, find_checkpoint, is_done
+from sb3_ddpg_custom.cli.training.commands_to_paste import going_on
 from sb3_ddpg_custom.cli.training.leftovers import remove_leftovers_of
 from sb3_ddpg_custom.cli.training.make import Plan
 from sb3_ddpg_custom.cli.training.model import check_device
@@ -76,7 +77,7 @@ def resume(request: ResumeRequest, console: Console, *, expected: Settings | Non
     manifest, problems = CheckpointStore(folder / STATE).newest()
     if manifest is None:
         reason = f"no checkpoint is whole: {shown_in(problems[0], folder)}" if problems else "there is no state in it"
-        raise UsageError(f"{shown(folder)} cannot go on, for {reason}; ddpg train --from begins with its networks")
+        raise UsageError(f"{shown(folder)} cannot go on, for {reason}; {_other_ways(folder)}")
     done = manifest.step
     steps = settings.n_timesteps if request.steps is None else request.steps
     if request.steps is not None and steps <= done:
@@ -111,6 +112,29 @@ def resume(request: ResumeRequest, console: Console, *, expected: Settings | Non
         rate_scale=_scale(manifest.facts),
     )
     return run(plan, console)
+
+
+def how_to_go_on(folder: Path) -> str | None:
+    """Write the command that goes on with a run; None where nothing is saved that it could go on from.
+
+    :param folder: the run's
+    """
+    if CheckpointStore(folder / STATE).newest()[0] is None:
+        return None
+    try:
+        _, _, facts = _read_config(folder / "config.yml")
+        imports = read_value(TrainRequest, "imports", facts.get("imports", ()))
+    except (UsageError, ValueError):
+        return None
+    return going_on(folder, imports)
+
+
+def _other_ways(folder: Path) -> str:
+    try:
+        find_checkpoint(folder)
+    except UsageError:
+        return "ddpg train begins it anew"
+    return "ddpg train --from begins with its networks"
 
 
 def _scale(facts: Mapping[str, Any]) -> float:

@@ -65,7 +65,7 @@ class QuickNormalNoise(ActionNoise):
         mean, sigma = self.noise._mu, self.noise._sigma
         if (
             type(mean) is type(sigma) is np.ndarray
-            and mean.dtype is sigma.dtype is _FLOAT64
+            and mean.dtype == sigma.dtype == _FLOAT64
             and mean.shape == sigma.shape
             and getattr(np.random.normal, "__self__", None) is np.random.mtrand._rand
         ):

@@ -45,7 +45,7 @@ class DeviceRecords:
     """
 
     def __init__(self, records: Records, device: th.device, n_envs: int = 1, n_steps: int = 1) -> None:
-        self.device = device
+        self.device, self.n_steps = device, n_steps
         self._fields: Any = records.rows.dtype.fields
         # A gather moves integers as wide as a row is made of.
         words = records.rows.view(f"i{gcd(records.row_bytes, 8)}").reshape(len(records), -1)
@@ -137,12 +137,36 @@ class DeviceRecords:
         columns = rows.view(th.uint8)[:, offset : offset + dtype.itemsize].view(kind)
         return columns.view(len(columns), *(dtype.shape or (1,)))
 
+    def sent(self, array: NDArray[Any]) -> th.Tensor:
+        """Give an array's numbers on the device, in memory of their own.
+
+        :param array: contiguous
+        """
+        here = th.from_numpy(array)
+        there = th.empty_like(here, device=self.device)
+        self._send(here, there)
+        return there
+
     def _send(self, here: th.Tensor, there: th.Tensor) -> None:
         if self.device.type == "cuda" and here.numel() * here.element_size() <= _PINNED_BYTES:
             # Python goes on meanwhile: torch keeps the pinned copy until the device has it.
             there.copy_(here.pin_memory(), non_blocking=True)
         else:
             there.copy_(here)
+
+
+def contiguous(batch: Any) -> Any:
+    """Give a batch in memory of its own, as ``sample`` would: what was gathered is strided, and written over.
+
+    :param batch: a tuple of tensors, of dicts of them, and of others, which are handed through
+    """
+    return type(batch)(*map(_contiguous, batch))
+
+
+def _contiguous(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {key: _contiguous(tensor) for key, tensor in part.items()}
+    return part.clone(memory_format=th.contiguous_format) if isinstance(part, th.Tensor) else part
 
 
 def _rows_of(part: Any, start: int, end: int) -> Any:

@@ -5,7 +5,9 @@ import torch as th
 
 
 class DeviceSequences:
-    """Sums the rewards of n steps as :func:`sb3_ddpg_custom.replay.n_step.n_step_returns` does, in the same order.
+    """Sums the rewards of n steps as :func:`sb3_ddpg_custom.replay.n_step.n_step_returns` does.
+
+    In the same order up to seven steps; from eight on NumPy adds in pairs, and the last bits differ.
 
     >>> rewards, dones = th.tensor([4.0, 8.0, 16.0]), th.tensor([False, True, False])
     >>> sequences = DeviceSequences(rewards, dones, th.zeros(3, dtype=th.bool), n_envs=1, n_steps=2)

@@ -34,7 +34,7 @@ def _integers(high: int, size: int) -> NDArray[np.integer]:
 
 # What a shared gather does without, of SB3's and of ours.
 _OF_SB3 = ["sample", "_get_samples", "_normalize_obs", "_normalize_reward", "to_torch"]
-_SAMPLING = [*_OF_SB3, "size", "_samples", "_tensors", "_draw", "_next_observations"]
+_SAMPLING = [*_OF_SB3, "size", "_samples", "_tensors", "_draw", "_next_observations", "_ends", "_next_rows"]
 
 
 class SampledStorage(TransitionStorage):
@@ -73,7 +73,9 @@ class SampledStorage(TransitionStorage):
     ) -> PrioritizedSamples:
         indices = priorities.draw(batch_size)
         weights = priorities.weights(indices, self.size() * self.n_envs)
-        return PrioritizedSamples(**gather(indices)._asdict(), weights=self._tensors(weights), indices=indices)
+        batch = gather(indices)
+        there = self._tensors(weights) if self._mirror is None else self._mirror.sent(weights)
+        return PrioritizedSamples(**batch._asdict(), weights=there, indices=indices)
 
     def _gather_one(self, indices: NDArray[np.integer]) -> Any:
         """Make a batch where the device has the records, else of those in memory."""
@@ -84,6 +86,8 @@ class SampledStorage(TransitionStorage):
         self, count: int, batch_size: int, env: VecNormalize | None = None
     ) -> Iterator[ReplayBufferSamples | DictReplayBufferSamples | PrioritizedSamples]:
         """Draw several batches, the very ones that as many calls of :meth:`sample` would have drawn.
+
+        (Returns of eight steps and more up to rounding: from there on NumPy adds in pairs.)
 
         Where nothing is to be normalised, many batches share one gather into memory that is used again: on the CPU with
         plain transitions (one-step returns, one array per observation, no priorities), on a device that has a copy with
@@ -96,7 +100,7 @@ class SampledStorage(TransitionStorage):
         :raises ValueError: if the buffer is empty
         """
         is_plain = env is None and self._samples_as_written_here()
-        if not (is_plain and (self._can_share_gathers or self._asks_for_mirror)):
+        if not (is_plain and (self._can_share_gathers or self.asks_for_mirror)):
             for _ in range(count):
                 yield self.sample(batch_size, env)
             return

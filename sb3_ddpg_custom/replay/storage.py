@@ -169,7 +169,7 @@ class TransitionStorage(SB3ReplayBuffer):
         return sum(held.nbytes for held in (self.records, self.final_observations, self.priorities) if held is not None)
 
     @property
-    def _asks_for_mirror(self) -> bool:
+    def asks_for_mirror(self) -> bool:
         """Whether batches come from a copy on a CUDA device, unless that turns out to be impossible."""
         is_wanted = self._may_mirror and self._can_mirror and self.storage != "memory"
         return self._mirror is not None or (is_wanted and self.device.type == "cuda")
@@ -179,8 +179,11 @@ class TransitionStorage(SB3ReplayBuffer):
 
         Sent is what :meth:`add` and :meth:`restore` wrote; what is written through the NumPy views is not noticed.
         """
-        if not self._asks_for_mirror:
+        if not self.asks_for_mirror:
             return None
+        if self._mirror is not None and self._mirror.n_steps != self.n_steps:
+            self._mirror = DeviceRecords(self.records, self._mirror.device, self.n_envs, self.n_steps)
+            self._steps_to_send = self.buffer_size
         if self._mirror is None:
             if self.storage == "auto" and not is_modest(self.records.nbytes, self.device):
                 self._may_mirror = False

@@ -1,5 +1,6 @@
 """The scales of the exploration noise over time and over envs, number by number."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,12 @@ def test_one_envs_normal_noise_is_what_sb3_draws(make: Any) -> None:
         np.testing.assert_array_equal(drawn, noise)
         assert drawn.dtype == noise.dtype
         assert np.random.random() == following
+
+
+def test_noise_that_was_loaded_is_drawn_as_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick: Any = at_once(pickle.loads(pickle.dumps(NormalActionNoise(np.zeros(2), np.ones(2)))))
+    monkeypatch.setattr(NormalActionNoise, "__call__", lambda _: pytest.fail("SB3's way"))
+    assert quick().shape == (2,)
 
 
 def test_what_normal_noise_cannot_be_is_said_as_by_numpy() -> None:

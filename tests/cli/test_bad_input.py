@@ -180,7 +180,7 @@ def test_a_checkpoint_of_another_environment(refused: Callable[..., str], tiny_r
 def test_a_checkpoint_of_another_algorithm(refused: Callable[..., str], tmp_path: Path) -> None:
     stable_baselines3.PPO("MlpPolicy", "Pendulum-v1", device="cpu").save(tmp_path / "ppo.zip")
     error = refused("train", "pendulum", "--video", "none", "--from", tmp_path / "ppo.zip", "--normalization", "none")
-    assert "ppo.zip does not fit these settings: there is no actor.mu.0.weight in it" in error
+    assert "ppo.zip does not fit these settings: it lacks actor.mu.0.weight" in error
 
 
 def test_empty_paths(refused: Callable[..., str], tiny_run: Path) -> None:

@@ -124,7 +124,7 @@ def test_what_cannot_be_printed_at_all_is_a_sentence(tmp_path: Path) -> None:
         process = start(["config", "pendulum"], tmp_path, stdout=full, stderr=subprocess.PIPE)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert errors == "ddpg: No space left on device: what is written to, or printed into, is full\n"
+    assert errors == "ddpg: No space left on device: the disk, or whatever the output goes to, is full\n"
 
 
 def test_where_a_terminal_lacks_a_sign_the_result_is_printed_all_the_same(

@@ -54,7 +54,7 @@ def test_the_command_to_play_it_names_the_modules_too(ddpg: Ddpg, tiny_run: Path
 
 def test_an_ending_of_another_format_is_refused(refused: Any, tiny_run: Path, tmp_path: Path) -> None:
     said = refused("export", tiny_run, "--format", "torchscript", "--out", tmp_path / "p.onnx")
-    assert "p.onnx ends as another format's files than --format torchscript; name one that ends in .pt" in said
+    assert "p.onnx has the ending of another format than --format torchscript; name one that ends in .pt" in said
     assert "--license is empty" in refused("export", tiny_run, "--license", "")
 
 

@@ -79,7 +79,7 @@ def test_each_run_is_one_of_its_own_and_none_is_made_twice(ddpg: Ddpg, tmp_path:
     assert "seed-0 is a run with --eval-episodes 2, not 3; choose another --name" in changed
     (runs[1] / STATE / DONE).write_text("400")  # as ddpg resume --steps 400 leaves it
     longer = ddpg(*command, code=2).stderr
-    assert "seed-1 has been gone on with to 400 steps, and the study's runs have 300; choose another --name" in longer
+    assert "seed-1 was resumed and has made 400 steps, and the study's runs make 300; choose another --name" in longer
 
 
 def told(*words: str, compare: tuple[str, ...] = ("default",)) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
@@ -91,6 +91,8 @@ def test_environments_and_settings_are_told_apart_wherever_they_stand() -> None:
     assert told("a", "b", compare=()) == ("a", ("b",), ())
     assert told("a", "b", "tau=0.5", "c.yml") == ("a", ("b",), ("default", "tau=0.5", "c.yml"))
     assert told("tau=0.5", "a", "robust", "b") == ("a", ("b",), ("default", "tau=0.5", "robust"))
+    assert told("Plain-v0", "my:Plane-v1", "robst") == ("Plain-v0", ("my:Plane-v1",), ("default", "robst"))
+    assert told("robst", "a") == ("robst", ("a",), ("default",))
     assert told("tau=0.5", "a", compare=()) == ("tau=0.5", ("a",), ())
     with pytest.raises(UsageError, match=r"there is no environment beside --compare default tau=0\.5; add one"):
         told("tau=0.5")

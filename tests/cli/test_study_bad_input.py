@@ -43,7 +43,10 @@ def test_what_are_no_seeds(text: str, why: str) -> None:
         ({"settings": {"a": {"tau": 3}}}, "`mine.yml`: tau is 3; expected a number above 0 and at most 1"),
         ({"settings": {"a": "no.yml"}}, "no.yml"),
         ({"train": {"steps": -3}}, "`mine.yml`: train.steps is -3; expected a whole number of at least 1"),
-        ({"train": {"steps": True}}, "`mine.yml`: train.steps is True; it should be something else than true or false"),
+        (
+            {"train": {"steps": True}},
+            "`mine.yml`: train.steps is True; it should be something other than true or false",
+        ),
         ({"settings": {"a": {"preset": "nix"}}}, "`mine.yml`: preset 'nix' is unknown"),
         ({"train": {"step": 3}}, "`mine.yml`: unknown key train.step; did you mean 'steps'?"),
         ({"train": {"eval_episodes": 0}}, "`mine.yml`: train.eval_episodes is 0; it should be at least 1"),

@@ -23,6 +23,7 @@ from sb3_ddpg_custom.cli.search.same_search import check_same_search
 from sb3_ddpg_custom.cli.search.space import Choice, Range, default_space_text, read_space
 from sb3_ddpg_custom.cli.search.storage import Claims
 from sb3_ddpg_custom.cli.search.trial_runs import evaluations
+from sb3_ddpg_custom.cli.search.tune import _check_space
 
 optuna = pytest.importorskip("optuna")
 # No pruning: which of two trials is below the median depends on which comes first.
@@ -254,6 +255,22 @@ def test_values_that_no_run_takes_are_refused_before_any_is_made(
     said = refused("tune", "pendulum", "--space", tmp_path / "s.yml", "--out", tmp_path / "runs")
     assert f"s.yml`: {why}" in said
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("noise_type=null", "{noise_type: {choices: [normal]}, noise_std: {low: 0.1, high: 0.5}}"),
+        (
+            "policy_kwargs.net_arch=[400, 300]",
+            "{policy: {choices: [MlpPolicy, SimbaPolicy]}, policy_kwargs.net_arch: {choices: [[128, 128], [64, 64]]}}",
+        ),
+    ],
+)
+def test_values_that_fit_beside_the_others_of_their_space_are_taken(tmp_path: Path, override: str, text: str) -> None:
+    (tmp_path / "s.yml").write_text(text)
+    request = TuneRequest(env="pendulum", space=tmp_path / "s.yml", overrides=(override,))
+    _check_space(request, read_space(request.space))
 
 
 GAMMAS = {"gamma": Range(low=0.9, high=0.99)}

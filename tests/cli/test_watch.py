@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -150,23 +151,38 @@ def test_it_ends_with_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="asks for a process as POSIX does")
-def test_a_killed_run_is_told_and_not_waited_for(ddpg: Ddpg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_is_told_and_not_waited_for(
+    ddpg: Ddpg, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     later = time.time() + 6
-    for name, changes in {"a": {}, "b": {"state": "done"}}.items():
-        (tmp_path / name).mkdir()
+    shutil.copytree(tiny_run, tmp_path / "a")
+    config = (tmp_path / "a" / "config.yml").read_text()
+    (tmp_path / "a" / "config.yml").write_text(config.replace("imports: []", "imports: [os]"))
+    for name, changes in {"a": {}, "b": {"state": "done"}, "c": {"state": "starting"}}.items():
+        (tmp_path / name).mkdir(exist_ok=True)
         write_status(tmp_path / name, Status(**{**vars(WHOLE), "pid": dead.pid, **changes}))
     assert read_status(tmp_path / "a").now == "training"  # type: ignore[union-attr]  # it has only just said so
     monkeypatch.setattr("sb3_ddpg_custom.cli.status.time.time", lambda: later)
     shown = ddpg("watch", tmp_path).stdout
     assert f"{tmp_path / 'a'}: killed, 45,000 of 200,000" in shown
     assert f"{tmp_path / 'b'}: done" in shown
-    assert shown.endswith(f"to go on with what was killed:\n  ddpg resume {tmp_path / 'a'}\n")
+    assert shown.endswith(
+        f"to go on with what was killed:\n  ddpg resume {tmp_path / 'a'} --import os\n"
+        "killed before anything was saved: 1\n"
+    )
+    (tmp_path / "c" / "config.yml").write_text(config)
+    said = ddpg("resume", tmp_path / "c", code=2).stderr
+    assert "cannot go on, for there is no state in it; ddpg train begins it anew" in said
 
 
 @pytest.mark.parametrize(
-    "changes", [{"pid": os.getpid()}, {"host": "elsewhere"}, {"pid": 10**30}, {"pid": -1}, {"pid": 0.5}]
+    "changes",
+    [
+        *({"pid": os.getpid()}, {"host": "elsewhere"}, {"pid": 10**30}, {"pid": -1}, {"pid": 0.5}),
+        *({"pid": None}, {"pid": float("nan")}, {"updated": None}),
+    ],
 )
 def test_what_may_be_alive_is_not_called_killed(monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]) -> None:
     status = Status(**{**vars(WHOLE), "pid": 2**22 + 1, "updated": time.time() - 60, **changes})

@@ -14,6 +14,7 @@ from gymnasium import spaces
 from helpers.reads import Reads
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stable_baselines3.common.envs import BitFlippingEnv
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from sb3_ddpg_custom import DDPG, ReplayBuffer
@@ -136,6 +137,46 @@ def test_batches_are_those_of_sample_with_every_option(kind: str, n_envs: int, o
             drawn = pair.plain.sample(5)
             for buffer in (pair.mirrored, pair.plain):
                 buffer.update_priorities(drawn.indices, th.arange(5.0))  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("n_steps", [7, 8, 11])
+def test_many_steps_are_summed_as_sample_does_up_to_rounding(n_steps: int) -> None:
+    pair = Pair(capacity=40, n_steps=n_steps, gamma=0.97)
+    pair.add(37)
+    np.random.seed(1)
+    wanted = pair.plain.sample(40)
+    np.random.seed(1)
+    (batch,) = pair.mirrored.batches(1, 40)
+    th.testing.assert_close(batch.rewards, wanted.rewards, rtol=0 if n_steps < 8 else 1e-6, atol=0)
+    assert_same_numbers(batch.discounts, wanted.discounts, "discounts")
+
+
+def test_other_steps_are_summed_from_then_on() -> None:
+    pair = Pair(n_steps=3)
+    pair.add(9)
+    pair.assert_same()
+    for n_steps in (4, 1, 2):
+        pair.mirrored.n_steps = pair.plain.n_steps = n_steps
+        pair.assert_same()
+
+
+def test_a_subclass_that_ends_sequences_otherwise_is_asked() -> None:
+    class Ending(ReplayBuffer):
+        def _ends(self, indices: Any) -> Any:
+            return np.ones(indices.shape, np.bool_)
+
+    class Staying(ReplayBuffer):
+        def _next_rows(self, indices: Any, steps: Any) -> Any:
+            return super()._next_rows(indices, 0 * steps)
+
+    for kind in (Ending, Staying):
+        buffers = [kind(12, OBSERVATIONS["float32"], ACTIONS, CPU, n_steps=3) for _ in range(2)]
+        buffers[0]._mirror = mirror_of(buffers[0])
+        pair = Pair(n_steps=3)
+        pair.mirrored, pair.plain = buffers
+        pair.add(9)
+        pair.assert_same()
+        assert pair.plain.draws(1, 5) is None
 
 
 def test_a_row_that_was_sent_and_then_cut_is_sent_again() -> None:
@@ -351,6 +392,22 @@ def test_training_from_a_mirror_is_the_same(options: dict[str, Any]) -> None:
             buffer._mirror = mirror_of(buffer)
         weights.append(model.learn(150).policy.state_dict())
         assert not mirrored or buffer._mirror._sizes[1] == 16  # batches did come from there
+    one, other = weights
+    assert all(th.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("options", [{}, {"n_steps": 3}, {"replay_buffer_kwargs": {"priority_exponent": 0.6}}])
+def test_policies_that_autograd_trains_get_their_batches_from_a_mirror_too(options: dict[str, Any]) -> None:
+    weights = []
+    for mirrored in (True, False):
+        small: dict[str, Any] = {"learning_starts": 20, "batch_size": 16, "buffer_size": 60, "seed": 0}
+        env = BitFlippingEnv(n_bits=3, continuous=True)
+        model = DDPG("MultiInputPolicy", env, **small, **options, device="cpu", policy_kwargs={"net_arch": [16]})
+        buffer: Any = model.replay_buffer
+        if mirrored:
+            buffer._mirror = mirror_of(buffer)
+        weights.append(model.learn(80).policy.state_dict())
+        assert not mirrored or buffer._mirror._sizes[1] == 16
     one, other = weights
     assert all(th.equal(one[name], other[name]) for name in one)
 

@@ -503,7 +503,8 @@ def load(
         numbers[2, row] = 2 * weights[row, 0] / count
 
 
-@partial(compiled, fastmath=False)  # bit by bit what NumPy makes of a batch, and so no fused operations
+# Bit by bit what NumPy makes of a batch, and so no fused operations; from eight steps on NumPy adds rewards in pairs.
+@partial(compiled, fastmath=False)
 def gather(
     indices: NDArray[np.int64],
     fields: tuple[Array, Array, Array, Array, NDArray[np.bool_], NDArray[np.bool_]],

@@ -18,7 +18,7 @@ _WORDS = 624
 class _Generator(NamedTuple):
     """A bit generator, and its state where it lies; None where that is not known.
 
-    :param generator: kept, so that its memory is
+    :param generator: kept alive, so that its memory stays
     :param state: 624 words and the place of the next one, (625,)
     """
 
