@@ -236,13 +236,12 @@ def _begin_with(model: "DDPG", checkpoint: Checkpoint) -> None:
 
 
 def _difference(here: Mapping[str, Any], there: Mapping[str, Any]) -> str | None:
-    """Name the first weights that two policies do not both have, in one shape; None if they have the same."""
-    for name in [*here, *(name for name in there if name not in here)]:
-        if name not in there or name not in here:
-            return f"it lacks {name}" if name in here else f"it has {name}, and these settings' policy has not"
-        own, other = tuple(here[name].shape), tuple(there[name].shape)
-        if own != other:
-            return f"its {name} is of shape {other}, and has to be {own}"
+    """Name the first of a policy's weights that another one has not, or not in this shape; None if there is none."""
+    for name, own in here.items():
+        if name not in there:
+            return f"it lacks {name}"
+        if own.shape != there[name].shape:
+            return f"its {name} is of shape {tuple(there[name].shape)}, and has to be {tuple(own.shape)}"
     return None
 
 

@@ -120,7 +120,7 @@ def test_a_search_from_beginning_to_end(ddpg: Ddpg, tmp_path: Path, space: Path)
     assert f"--config {folder / 'best.yml'}" in again.stdout
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
-    other = ddpg("tune", "pendulum-classic", *command[2:], code=2).stderr
+    other = ddpg("tune", "pendulum_classic", *command[2:], code=2).stderr
     assert "the search 'tune' has" in other
     assert "choose another --name" in other
     assert {path: path.stat().st_mtime_ns for path in before} == before
