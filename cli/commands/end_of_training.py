@@ -10,6 +10,7 @@ import typer
 
 from sb3_ddpg_custom.cli.errors import RunError, one_line
 from sb3_ddpg_custom.cli.paths import shown
+from sb3_ddpg_custom.cli.run_folder import STATE
 from sb3_ddpg_custom.cli.screen import discard_standard_output, screen
 from sb3_ddpg_custom.cli.training.commands_to_paste import evaluating, going_on
 
@@ -55,6 +56,8 @@ def _page(result: "TrainResult") -> Path | None:
 def _print(result: "TrainResult", imports: tuple[str, ...], page: Path | None) -> None:
     from rich.table import Table
 
+    from sb3_ddpg_custom.checkpoint.store import CheckpointStore
+
     console = screen()
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_row("environment", result.env_id)
@@ -76,8 +79,12 @@ def _print(result: "TrainResult", imports: tuple[str, ...], page: Path | None) -
     console.print(table)
     # Pasted lines must not be broken by the terminal's width.
     if result.signal is not None:
-        console.print(f"stopped early by {signal.Signals(result.signal).name}; the run is saved. To go on with it:")
-        console.out(f"  {going_on(result.folder, imports)}")
+        by = f"stopped early by {signal.Signals(result.signal).name}"
+        if CheckpointStore(result.folder / STATE).newest()[0] is None:
+            console.print(f"{by}, before there was a state to go on from")
+        else:
+            console.print(f"{by}; the run is saved. To go on with it:")
+            console.out(f"  {going_on(result.folder, imports)}")
     console.print("next:")
     console.out(f"  {evaluating(result.folder if result.signal is None else result.checkpoint, imports)}")
     console.out(f"  {shlex.join(['tensorboard', '--logdir', str(shown(result.folder))])}")

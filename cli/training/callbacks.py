@@ -1,5 +1,6 @@
 """What happens beside a training: evaluations, checkpoints, TensorBoard's extra pages, and a clean stop."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ _LAYOUT = {
         "gradient norms": ["Multiline", ["train/grad_norm_critic", "train/grad_norm_actor"]],
     }
 }
+_BRIEF_SECONDS = 2.0
 _METRICS = ("eval/mean_reward", "rollout/ep_rew_mean", "train/q_mean", "train/critic_loss")
 
 
@@ -57,6 +59,8 @@ class Stop(BaseCallback):
         self.checkpoint = checkpoint
         self._stops_itself = False
         self._is_saved = False
+        #: whether the training was not left in the middle of a rollout
+        self.is_whole = True
 
     def _on_rollout_start(self) -> None:
         if self.signals.received is not None:
@@ -70,7 +74,8 @@ class Stop(BaseCallback):
     def _on_step(self) -> bool:
         is_over = self._stops_itself and self.num_timesteps >= self.total_steps
         if self.signals.received is not None:
-            return not (self._is_saved or self._stops_itself)
+            self.is_whole = not (self._is_saved or self._stops_itself)
+            return self.is_whole
         return not is_over
 
 
@@ -112,6 +117,9 @@ class Evaluation(BaseCallback):
         self.progress = progress
         self.best_mean_return = -np.inf
         self._next = every_steps
+        self._seconds: float | None = None
+        #: whether the training was not left in the middle of a rollout
+        self.is_whole = True
         self._rows: dict[str, list[Any]] = {"timesteps": [], "results": [], "ep_lengths": []}
 
     def _on_step(self) -> bool:
@@ -121,8 +129,21 @@ class Evaluation(BaseCallback):
         try:
             self._evaluate()
         except SignalReceivedError:
+            self.is_whole = False
+        return self.is_whole
+
+    def needs_checkpoint(self) -> bool:
+        """Say whether the rollout that begins now comes to an evaluation that a signal may end half done."""
+        model: Any = self.model
+        if self._is_brief or model.train_freq.unit is TrainFrequencyUnit.EPISODE:
             return False
-        return True
+        until: int = model.num_timesteps + model.train_freq.frequency * model.n_envs
+        return until >= self._next
+
+    @property
+    def _is_brief(self) -> bool:
+        """Whether a signal can wait for an evaluation's end, as the last one tells."""
+        return self._seconds is not None and self._seconds < _BRIEF_SECONDS
 
     def state(self) -> dict[str, Any]:
         """Copy what was evaluated so far, what comes next, and what the envs' wrappers keep from their episodes."""
@@ -152,7 +173,9 @@ class Evaluation(BaseCallback):
     def _evaluate(self) -> None:
         sync_envs_normalization(self.training_env, self.env)
         self.env.env_method("restart")
+        began = time.monotonic()
         played = play(self.model, self.env, self.episodes, on_step=self._on_evaluation_step)
+        self._seconds = time.monotonic() - began
         mean = float(played.returns.mean())
         is_best = mean > self.best_mean_return
         self._rows["timesteps"].append(self.num_timesteps)
@@ -179,7 +202,8 @@ class Evaluation(BaseCallback):
             np.savez(file, allow_pickle=False, **{name: np.asarray(rows) for name, rows in self._rows.items()})
 
     def _on_evaluation_step(self, finished: int) -> None:
-        self.signals.raise_if_received()
+        if not self._is_brief:
+            self.signals.raise_if_received()
         self.progress.evaluating(self.num_timesteps, finished, self.episodes)
 
 

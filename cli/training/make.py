@@ -156,6 +156,7 @@ def make(plan: Plan, settings: Settings, signals: Signals, progress: TrainingPro
         },
         facts={"env": env_id, "rate_scale": plan.rate_scale},
         may_differ=RATES if plan.goes_on else (),
+        wanted=evaluation.needs_checkpoint,
     )
     if plan.goes_on:
         _go_on(model, checkpoint, plan.folder)

@@ -122,8 +122,9 @@ def _train(plan: Plan, console: Console) -> TrainResult:
                 with exits_are_errors():
                     left = settings.n_timesteps - (model.num_timesteps if plan.goes_on else 0)
                     model.learn(max(left, 0), callbacks, reset_num_timesteps=not plan.goes_on)
-                    if signals.received is None:
+                    if stop.is_whole and parts.evaluation.is_whole:
                         parts.checkpoint.save()
+                    if signals.received is None:
                         parts.evaluation.finish()
             except SignalReceivedError:
                 pass

@@ -9,7 +9,7 @@
 import logging
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -65,6 +65,7 @@ class ExactCheckpoint(BaseCallback):
         time, and every five seconds at most
     :param also: what else goes on, by name
     :param facts: plain data for the manifest, such as the env's id
+    :param wanted: asked before each rollout whether to write one now, whatever the rest says
     :param may_differ: settings that a restored model need not have had, such as ``learning_rate``; its own count
     """
 
@@ -79,8 +80,10 @@ class ExactCheckpoint(BaseCallback):
         also: Mapping[str, HasState] | None = None,
         facts: Mapping[str, Any] | None = None,
         may_differ: Collection[str] = (),
+        wanted: Callable[[], bool] | None = None,
     ) -> None:
         super().__init__()
+        self._wanted = wanted
         if every_steps is not None and (type(every_steps) is not int or every_steps < 1):
             raise ValueError(f"every_steps must be a whole number of at least 1, got {every_steps!r}")
         self.store = CheckpointStore(Path(folder))
@@ -138,7 +141,9 @@ class ExactCheckpoint(BaseCallback):
         self._plan_next(0.0)
 
     def _on_rollout_start(self) -> None:
-        if self.every_steps is None:
+        if self._wanted is not None and self._wanted():
+            self.save()
+        elif self.every_steps is None:
             if time.monotonic() >= self._next_time:
                 self.save()
         elif self.num_timesteps >= self._next_step:

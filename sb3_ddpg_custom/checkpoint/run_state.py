@@ -1,5 +1,6 @@
 """All that decides how an SB3 training goes on, less its replay records: copied, and put back."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -103,7 +104,9 @@ def put_back(model: OffPolicyAlgorithm, state: Mapping[str, Any]) -> None:
         setattr(model, name, state["settings"][name])
     for name in _COUNTERS:
         value = state["counters"][name]
-        if type(value) not in (int, float) or value < 0:
+        # The last rollout of all may end behind the training's length: a little less than nothing remains then.
+        least = -1 if name == "_current_progress_remaining" else 0
+        if type(value) not in (int, float) or not least <= value < math.inf:
             raise ValueError(f"{name} is {str(value)[:40]!r}")
         setattr(model, name, value)
     for name in _BUFFERED:
