@@ -145,9 +145,7 @@ def _choose_video(request: TrainRequest, resolved: Resolved, console: Console) -
     if request.video is not None:
         problem = can_render(resolved.env_id, resolved.settings)
         if problem is not None:
-            raise UsageError(
-                f"--video: {problem}; use --video none, or see the README's section on videos without a screen"
-            )
+            raise UsageError(f"--video: {problem}; use --video none, or see docs/wrappers.md on films without a screen")
         return request.video
     problem = can_render(resolved.env_id, resolved.settings, slow_seconds=_SLOW_FRAME_SECONDS)
     if problem is None:

@@ -12,7 +12,7 @@ from sb3_ddpg_custom.wrappers.owned_file import open_owned, remove_owned
 _LOCK = ".run.lock"
 _GROWING = ("*.monitor.csv", "events.out.tfevents.*")
 # What a run makes as it goes, each under a name that tells when.
-_MADE = ("videos/*.mp4", "checkpoints/step_*.zip")
+_MADE = ("videos/episode-*.mp4", "videos/trained-*.mp4", "checkpoints/step_*.zip")
 
 
 class RunFiles:

@@ -264,6 +264,16 @@ def test_links_lead_nowhere(ddpg: Ddpg, tiny_run: Path, tmp_path: Path, link: st
     assert (outside / "holiday.mp4").read_text() == "precious"
 
 
+def test_films_that_somebody_made_of_a_run_stay(ddpg: Ddpg, killed: Callable[..., Path]) -> None:
+    run = killed()
+    (run / "videos").mkdir(exist_ok=True)
+    for name in ("learning.mp4", "episode-000099.mp4"):
+        (run / "videos" / name).write_bytes(b"film")
+    ddpg("resume", run)
+    assert (run / "videos" / "learning.mp4").exists()
+    assert not (run / "videos" / "episode-000099.mp4").exists()  # the training's own, of a time that comes again
+
+
 def test_what_lies_beside_a_run_stays(ddpg: Ddpg, tiny_run: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_run, tmp_path / "run")
     beside = tmp_path / "other" / ".download.123.partial"
