@@ -63,6 +63,14 @@ def read_normalization(text: str) -> Path | Literal["none"]:
     return "none" if text == "none" else read_path("--normalization", text)
 
 
+def normalization_option(*, help: str) -> Any:  # noqa: A002 (typer's word)
+    """Declare ``--normalization``.
+
+    :param help: as ``typer.Option``'s
+    """
+    return typer.Option("--normalization", parser=read_normalization, metavar="FILE|none", help=help)
+
+
 def read_preset(name: object) -> str:
     """Take the name of a preset.
 

@@ -10,9 +10,8 @@ import typer
 
 from sb3_ddpg_custom.cli.errors import RunError, one_line
 from sb3_ddpg_custom.cli.paths import shown
-from sb3_ddpg_custom.cli.run_folder import STATE
 from sb3_ddpg_custom.cli.screen import discard_standard_output, screen
-from sb3_ddpg_custom.cli.training.commands_to_paste import evaluating, going_on
+from sb3_ddpg_custom.cli.training.commands_to_paste import evaluating
 
 if TYPE_CHECKING:
     from sb3_ddpg_custom.cli.training.run import TrainResult
@@ -56,7 +55,7 @@ def _page(result: "TrainResult") -> Path | None:
 def _print(result: "TrainResult", imports: tuple[str, ...], page: Path | None) -> None:
     from rich.table import Table
 
-    from sb3_ddpg_custom.checkpoint.store import CheckpointStore
+    from sb3_ddpg_custom.cli.training.resume import how_to_go_on
 
     console = screen()
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -80,11 +79,12 @@ def _print(result: "TrainResult", imports: tuple[str, ...], page: Path | None) -
     # Pasted lines must not be broken by the terminal's width.
     if result.signal is not None:
         by = f"stopped early by {signal.Signals(result.signal).name}"
-        if CheckpointStore(result.folder / STATE).newest()[0] is None:
+        command = how_to_go_on(result.folder)
+        if command is None:
             console.print(f"{by}, before there was a state to go on from")
         else:
             console.print(f"{by}; the run is saved. To go on with it:")
-            console.out(f"  {going_on(result.folder, imports)}")
+            console.out(f"  {command}")
     console.print("next:")
     console.out(f"  {evaluating(result.folder if result.signal is None else result.checkpoint, imports)}")
     console.out(f"  {shlex.join(['tensorboard', '--logdir', str(shown(result.folder))])}")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from sb3_ddpg_custom.cli.environments.filming import FilmLook
-from sb3_ddpg_custom.cli.shared_options import IMPORT, Fps, Overlay, path_option, read_normalization
+from sb3_ddpg_custom.cli.shared_options import IMPORT, Fps, Overlay, normalization_option, path_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +40,7 @@ class EvaluateRequest:
     render: Annotated[bool, typer.Option("--render", help="Show the episodes in a window.")] = False
     normalization: Annotated[
         Path | Literal["none"] | None,
-        typer.Option(
-            parser=read_normalization,
-            metavar="FILE|none",
+        normalization_option(
             help="Statistics of VecNormalize for a checkpoint that does not hold them: what VecNormalize.save wrote "
             "(no code in it is run), or a checkpoint of this package that does.",
         ),

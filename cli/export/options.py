@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from sb3_ddpg_custom.cli.errors import UsageError
-from sb3_ddpg_custom.cli.shared_options import IMPORT, path_option, read_normalization, read_path
+from sb3_ddpg_custom.cli.shared_options import IMPORT, normalization_option, path_option, read_path
 from sb3_ddpg_custom.export.formats import ENDINGS, FormatName
 
 
@@ -47,9 +47,7 @@ class ExportRequest:
     env: Annotated[str | None, typer.Option(help="Alias or environment id; default: the model's own.")] = None
     normalization: Annotated[
         Path | Literal["none"] | None,
-        typer.Option(
-            parser=read_normalization,
-            metavar="FILE|none",
+        normalization_option(
             help="Statistics of VecNormalize for a model that does not hold them, as for ddpg evaluate.",
         ),
     ] = None

@@ -20,8 +20,8 @@ from sb3_ddpg_custom.cli.shared_options import (
     Out,
     Overlay,
     Preset,
+    normalization_option,
     path_option,
-    read_normalization,
     read_path,
 )
 from sb3_ddpg_custom.cli.tracking.names import TrackerName, read_tracker
@@ -177,9 +177,7 @@ class TrainRequest:
     ] = None
     normalization: Annotated[
         Path | Literal["none"] | None,
-        typer.Option(
-            parser=read_normalization,
-            metavar="FILE|none",
+        normalization_option(
             help="Statistics of VecNormalize for a model of --from that does not hold them, as for ddpg evaluate.",
         ),
     ] = None

@@ -18,7 +18,6 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from sb3_ddpg_custom.checkpoint import read_checkpoint
 from sb3_ddpg_custom.checkpoint.plain_tree import read_tree, write_tree
 from sb3_ddpg_custom.checkpoint.store import CheckpointStore
-from sb3_ddpg_custom.cli.training.callbacks import Evaluation
 from sb3_ddpg_custom.cli.training.run_files import owned
 from sb3_ddpg_custom.wrappers import load_statistics
 
@@ -77,52 +76,6 @@ def test_a_killed_run_ends_as_if_nobody_had_killed_it(
     assert sorted(path.name for path in (run / "checkpoints").iterdir()) == sorted(
         path.name for path in (whole / "checkpoints").iterdir()
     )
-
-
-@pytest.mark.parametrize("brief", [0.0, 100.0])
-@pytest.mark.parametrize("at", [50, 100])
-@pytest.mark.parametrize("options", [(), ("--n-envs", 2, "--set", "train_freq=3")])
-def test_a_signal_in_the_middle_of_an_evaluation_loses_nothing(
-    ddpg: Ddpg,
-    small: tuple[str, ...],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    options: tuple[object, ...],
-    at: int,
-    brief: float,
-) -> None:
-    """The command to go on used to be printed where no state had been saved."""
-
-    step = Evaluation._on_evaluation_step
-
-    def interrupted(evaluation: Any, finished: int) -> None:
-        if evaluation.num_timesteps >= at and evaluation.signals.received is None:
-            signal.raise_signal(signal.SIGTERM)
-        step(evaluation, finished)
-
-    train = ("train", "Tiny-v0", "--out", tmp_path, *small, *options)
-    with monkeypatch.context() as patch:
-        patch.setattr(Evaluation, "_on_evaluation_step", interrupted)
-        patch.setattr("sb3_ddpg_custom.cli.training.callbacks._BRIEF_SECONDS", brief)
-        printed = ddpg(*train, "--name", "stopped", code=128 + signal.SIGTERM).stdout
-    stopped, whole = tmp_path / "Tiny-v0" / "stopped", tmp_path / "Tiny-v0" / "whole"
-    assert f"the run is saved. To go on with it:\n  ddpg resume {stopped}" in printed
-    ddpg("resume", stopped)
-    ddpg(*train, "--name", "whole")
-    assert_same_run(whole, stopped)
-    with np.load(stopped / "evaluations.npz") as own, np.load(whole / "evaluations.npz") as other:
-        for name in other.files:
-            np.testing.assert_array_equal(own[name], other[name])
-
-
-def test_where_nothing_was_saved_nothing_is_promised(
-    ddpg: Ddpg, small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Evaluation, "_evaluate", lambda self: signal.raise_signal(signal.SIGTERM))
-    episodes = ("--set", "train_freq=[1, episode]", "--eval-every", 5)
-    shown = ddpg("train", "Tiny-v0", "--out", tmp_path, *small, *episodes, code=128 + signal.SIGTERM).stdout
-    assert "stopped early by SIGTERM, before there was a state to go on from" in shown
-    assert "ddpg resume" not in shown
 
 
 def monitored(run: Path) -> list[list[str]]:
